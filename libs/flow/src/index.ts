@@ -1,0 +1,3 @@
+export * from './errors.ts';
+export * from './outcome.ts';
+export * from './retry.ts';

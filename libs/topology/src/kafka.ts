@@ -1,0 +1,39 @@
+/** Kafka topics and groups. `namespace` isolates one installation (or one test) from another on shared servers. */
+export interface KafkaTopic {
+  readonly name: string;
+  readonly partitions: number;
+  readonly config: Readonly<Record<string, string>>;
+}
+
+export interface KafkaTopology {
+  readonly readings: KafkaTopic;
+  readonly deadLetters: KafkaTopic;
+  readonly groups: { readonly aggregator: string; readonly archiver: string };
+}
+
+export const READINGS_PARTITIONS = 12;
+
+export function kafkaTopology(namespace = ''): KafkaTopology {
+  const n = namespace === '' ? '' : `${namespace}.`;
+  return {
+    readings: {
+      name: `${n}weir.readings.v1`,
+      partitions: READINGS_PARTITIONS,
+      config: { 'retention.ms': String(7 * 86_400_000), 'max.message.bytes': String(4 << 20) },
+    },
+    deadLetters: {
+      name: `${n}weir.dead-letters.v1`,
+      partitions: 3,
+      config: { 'retention.ms': String(30 * 86_400_000), 'max.message.bytes': String(4 << 20) },
+    },
+    groups: { aggregator: `${n}weir.aggregator`, archiver: `${n}weir.archiver` },
+  };
+}
+
+/** Headers of a record on the readings topic. */
+export const RECORD_HEADERS = {
+  /** Codec name and version; see libs/reading. */
+  codec: 'weir-codec',
+  /** Number of envelopes (lines) in the record, decimal. */
+  count: 'weir-count',
+} as const;

@@ -1,0 +1,26 @@
+/**
+ * Every port that Weir and its servers listen on, before the offset of an installation (`ports.offset`) is added.
+ * Native stack, container stack and apps all read this one table.
+ */
+export const PORTS = {
+  mqtt: 1883,
+  mqttTls: 8883,
+  mqttWs: 8083,
+  edgeHttp: 8081,
+  gateway: 8080,
+  aggregatorHttp: 8091,
+  archiverHttp: 8092,
+  alerterHttp: 8093,
+  fleetHttp: 8094,
+  kafka: 9092,
+  kafkaController: 9093,
+  rabbitmq: 5672,
+  rabbitmqManagement: 15672,
+  rabbitmqDistribution: 25672,
+  epmd: 4369,
+  postgres: 5432,
+  minio: 9000,
+  minioConsole: 9001,
+  redis: 6379,
+} as const;
+export type PortName = keyof typeof PORTS;

@@ -1,0 +1,80 @@
+export type ExchangeKind = 'topic' | 'headers' | 'direct' | 'fanout';
+export interface Exchange {
+  readonly name: string;
+  readonly kind: ExchangeKind;
+}
+export interface Queue {
+  readonly name: string;
+  readonly arguments: Readonly<Record<string, string | number>>;
+  readonly bindings: readonly { readonly exchange: string; readonly key: string }[];
+}
+
+/** RabbitMQ needs no name prefix: one installation or test owns one virtual host. */
+export const EXCHANGES = {
+  telemetry: { name: 'weir.telemetry', kind: 'topic' },
+  events: { name: 'weir.events', kind: 'topic' },
+  alerts: { name: 'weir.alerts', kind: 'headers' },
+  commands: { name: 'weir.commands', kind: 'direct' },
+  broadcast: { name: 'weir.broadcast', kind: 'fanout' },
+  deadLetters: { name: 'weir.dlx', kind: 'topic' },
+} as const satisfies Record<string, Exchange>;
+
+const quorum = (queue: string, extra: Record<string, string | number> = {}): Record<string, string | number> => ({
+  'x-queue-type': 'quorum',
+  'x-delivery-limit': 5,
+  'x-dead-letter-exchange': EXCHANGES.deadLetters.name,
+  'x-dead-letter-routing-key': queue,
+  'x-dead-letter-strategy': 'at-least-once',
+  'x-overflow': 'reject-publish',
+  ...extra,
+});
+const dlq = (queue: string): Queue => ({
+  name: `${queue}.dlq`,
+  arguments: { 'x-queue-type': 'quorum' },
+  bindings: [{ exchange: EXCHANGES.deadLetters.name, key: queue }],
+});
+
+const alerterNormal = 'weir.alerter.telemetry';
+const alerterCritical = 'weir.alerter.telemetry-critical';
+const alerterEvents = 'weir.alerter.events';
+
+/** Durable queues. The live feed of a gateway is exclusive to its connection: see `liveQueueArguments`. */
+export const QUEUES = {
+  alerterTelemetry: {
+    name: alerterNormal,
+    arguments: quorum(alerterNormal, { 'x-max-length-bytes': 1 << 30 }),
+    bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.normal.#' }],
+  },
+  alerterCritical: {
+    name: alerterCritical,
+    arguments: quorum(alerterCritical, { 'x-max-length-bytes': 1 << 30 }),
+    bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.critical.#' }],
+  },
+  alerterEvents: {
+    name: alerterEvents,
+    arguments: quorum(alerterEvents, { 'x-max-length': 1_000_000 }),
+    bindings: [{ exchange: EXCHANGES.events.name, key: '#' }],
+  },
+  alerterTelemetryDlq: dlq(alerterNormal),
+  alerterCriticalDlq: dlq(alerterCritical),
+  alerterEventsDlq: dlq(alerterEvents),
+} as const satisfies Record<string, Queue>;
+
+/** Arguments of the bounded live queue (exclusive, auto-delete): the oldest readings make room for the newest. */
+export const liveQueueArguments = {
+  'x-max-length': 2_000,
+  'x-max-length-bytes': 16 << 20,
+  'x-overflow': 'drop-head',
+  'x-message-ttl': 10_000,
+} as const;
+
+export type ReadingClass = 'normal' | 'critical';
+
+/** Routing key of a telemetry micro-batch. Levels never hold `.`, `*` or `#`: the edge refuses such topics. */
+export function telemetryKey(readingClass: ReadingClass, site: string, metric: string): string {
+  return `telemetry.${readingClass}.${site}.${metric}`;
+}
+/** Routing key of an event, one per message. */
+export function eventKey(site: string, kind: string): string {
+  return `events.${site}.${kind}`;
+}

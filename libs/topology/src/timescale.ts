@@ -1,0 +1,18 @@
+/** Window levels, finest first; each level's size is a whole multiple of the one before. */
+export const LEVELS = [
+  { name: '1s', seconds: 1, table: 'windows_1s' },
+  { name: '10s', seconds: 10, table: 'windows_10s' },
+  { name: '1m', seconds: 60, table: 'windows_1m' },
+  { name: '5m', seconds: 300, table: 'windows_5m' },
+  { name: '15m', seconds: 900, table: 'windows_15m' },
+  { name: '1h', seconds: 3600, table: 'windows_1h' },
+] as const;
+export type LevelName = (typeof LEVELS)[number]['name'];
+
+export const TABLES = {
+  series: 'series',
+  partitionOffsets: 'partition_offsets',
+  devices: 'devices',
+  alerts: 'alerts',
+  alertRuleState: 'alert_rule_state',
+} as const;
