@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadConfig, masked, settings, settingsTable } from './index.ts';
+
+test('variables lie over the defaults, with units and lists', () => {
+  const config = loadConfig({
+    env: {
+      WEIR_KAFKA__BROKERS: 'a:9092,b:9092',
+      WEIR_EDGE__SPOOL__MAX_SIZE: '64MiB',
+      WEIR_PORTS__OFFSET: '1000',
+      WEIR_EDGE__TLS__CERT_FILE: '/certs/edge.pem',
+      WEIR_EDGE__ANONYMOUS: 'true',
+    },
+  });
+  assert.deepEqual(config.kafka.brokers, ['a:9092', 'b:9092']);
+  assert.equal(config.edge.spool.maxSize, 64 * 1024 * 1024);
+  assert.equal(config.ports.offset, 1000);
+  assert.equal(config.edge.tls.certFile, '/certs/edge.pem');
+  assert.equal(config.edge.anonymous, true);
+  assert.equal(config.kafka.sessionTimeout, 10_000);
+});
+
+test('an unknown key stops the start and names the nearest right one', () => {
+  assert.throws(
+    () => loadConfig({ env: { WEIR_EDGE__SPOOL__MAXSIZE: '1GiB' } }),
+    /edge\.spool\.maxsize: no such setting; did you mean "maxSize"/,
+  );
+  assert.throws(() => loadConfig({ env: { WEIR_KAFFKA__BROKERS: 'a' } }), /did you mean "kafka"/);
+});
+
+test('a value without its unit names the setting and gives an example', () => {
+  assert.throws(
+    () => loadConfig({ env: { WEIR_AGGREGATOR__COMMIT_INTERVAL: '100' } }),
+    /aggregator\.commitInterval: .*250ms/,
+  );
+});
+
+test('a secret comes from a file and is never printed', () => {
+  assert.throws(
+    () => loadConfig({ env: { WEIR_MINIO__SECRET_KEY_FILE: '/nowhere' } }),
+    /WEIR_MINIO__SECRET_KEY_FILE names the file/,
+  );
+  const config = loadConfig({ env: { WEIR_MINIO__SECRET_KEY_FILE: import.meta.filename } });
+  assert.match(config.minio.secretKey, /import assert/);
+  assert.doesNotMatch(JSON.stringify(masked(config)), /import assert|weir:weir/);
+});
+
+test('every setting has a description and the table holds all of them', () => {
+  for (const setting of settings()) assert.notEqual(setting.description, '', setting.key);
+  assert.equal(settingsTable().split('\n').length, settings().length + 2);
+  assert.match(settingsTable(['edge.spool']), /`edge\.spool\.maxSize` \| size \| `2GiB`/);
+});

@@ -1,0 +1,3 @@
+export * from './describe.ts';
+export { type LoadOptions, loadConfig } from './load.ts';
+export { type Config, schema } from './schema.ts';

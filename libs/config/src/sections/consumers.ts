@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { duration, size, whole } from '../units.ts';
+
+export const aggregatorSection = z
+  .strictObject({
+    outOfOrderness: duration()
+      .prefault('2s')
+      .describe('How far behind its newest reading a device may still deliver before a window closes'),
+    allowedLateness: duration()
+      .prefault('10m')
+      .describe('How late a reading may be and still be merged; later is a dead letter'),
+    idleTimeout: duration()
+      .prefault('10s')
+      .describe('Silence after which the open windows of a device are written'),
+    dedupHorizon: duration()
+      .prefault('2m')
+      .describe('Arrival time over which a repeated reading is recognised'),
+    dedupCount: whole(16, 1_000_000)
+      .default(256)
+      .describe('Readings of one series over which a repeated reading is recognised'),
+    commitInterval: duration().prefault('1s').describe('Time between two transactions'),
+    maxUncommitted: whole(1_000, 10_000_000)
+      .default(200_000)
+      .describe('Readings folded but not committed; at this limit fetching pauses'),
+  })
+  .prefault({});
+
+export const archiverSection = z
+  .strictObject({
+    objectSize: size().prefault('16MiB').describe('Uncompressed bytes at which an object is finished'),
+    objectAge: duration().prefault('60s').describe('Age of its first record at which an object is finished'),
+    maxBuffered: size()
+      .prefault('128MiB')
+      .describe('Bytes buffered over all partitions; at this limit fetching pauses'),
+    compressionLevel: whole(1, 19).default(3).describe('zstd level'),
+  })
+  .prefault({});
+
+const thresholdRule = z.strictObject({
+  id: z
+    .string()
+    .regex(/^[a-z0-9-]{1,64}$/, 'lower-case letters, digits and - only')
+    .describe('Name of the rule'),
+  metric: z.string().min(1).describe('Metric that the rule watches'),
+  site: z.string().default('*').describe('Site, or * for all'),
+  device: z.string().default('*').describe('Device, or * for all'),
+  above: z.coerce.number().optional().describe('Fires above this value'),
+  below: z.coerce.number().optional().describe('Fires below this value'),
+  clear: z.coerce
+    .number()
+    .optional()
+    .describe('Hysteresis: resolves only beyond this value on the good side'),
+  hold: duration().prefault('0s').describe('Event time for which the condition must last before it fires'),
+  severity: z.enum(['info', 'warning', 'critical']).default('warning').describe('Severity of the alert'),
+});
+
+export const alerterSection = z
+  .strictObject({
+    prefetch: whole(1, 10_000).default(50).describe('Messages taken at a time'),
+    rules: z.array(thresholdRule).default([]).describe('Threshold rules'),
+  })
+  .prefault({});
+
+export const gatewaySection = z
+  .strictObject({
+    cacheTtl: duration().prefault('2s').describe('Age up to which a cached answer is fresh'),
+    staleTtl: duration()
+      .prefault('60s')
+      .describe('Age up to which a stale answer is served while the database is away'),
+    rateLimit: whole(1, 1_000_000).default(600).describe('API requests a minute of one client address'),
+    liveBuffer: whole(1, 1_000_000)
+      .default(5_000)
+      .describe('Readings waiting for one WebSocket client; the oldest are dropped and counted'),
+    liveClients: whole(1, 100_000).default(200).describe('WebSocket clients at a time'),
+  })
+  .prefault({});

@@ -1,0 +1,1 @@
+export { type AppContext, type AppDefinition, runApp, type StopPhase } from './app.ts';

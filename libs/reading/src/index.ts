@@ -1,0 +1,6 @@
+export * from './dead-letter.ts';
+export * from './envelope.ts';
+export * from './interpret.ts';
+export * from './partition.ts';
+export * from './reading.ts';
+export * from './topic.ts';
