@@ -16,7 +16,8 @@ export const PORTS = {
   kafkaController: 9093,
   rabbitmq: 5672,
   rabbitmqManagement: 15672,
-  rabbitmqDistribution: 25672,
+  /** Not the usual 25672: with an offset of 20000 that would be another stack's `rabbitmq`. */
+  rabbitmqDistribution: 4370,
   epmd: 4369,
   postgres: 5432,
   minio: 9000,

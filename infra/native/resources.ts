@@ -1,0 +1,43 @@
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { WeirError } from '@weir/flow';
+
+const GIB = 2 ** 30;
+const MEMORY_NEEDED = 3 * GIB;
+
+/** Bytes of memory that new work can have without swapping, from the text of `/proc/meminfo`. */
+export function availableMemory(meminfo: string): number {
+  const kib = /^MemAvailable:\s+(\d+) kB/m.exec(meminfo)?.[1];
+  return kib === undefined ? Number.POSITIVE_INFINITY : Number(kib) * 1024;
+}
+
+/** Bytes free where `path` is or will be. */
+export function freeDisk(path: string): number {
+  let existing = path;
+  while (!existsSync(existing)) existing = dirname(existing);
+  const { bavail, bsize } = statfsSync(existing);
+  return bavail * bsize;
+}
+
+const gib = (bytes: number): string => `${(bytes / GIB).toFixed(1)} GiB`;
+
+export function requireMemory(available = availableMemory(readFileSync('/proc/meminfo', 'utf8'))): void {
+  if (available >= MEMORY_NEEDED) return;
+  throw new WeirError(
+    'WEIR_RESOURCES',
+    'fatal',
+    `The servers need ${gib(MEMORY_NEEDED)} of free memory and ${gib(available)} is available: ` +
+      'close other programs or give the machine more memory.',
+  );
+}
+
+/** Throws WEIR_RESOURCES unless `needGiB` are free on the disk that holds `path`. */
+export function requireDisk(path: string, needGiB: number, free = freeDisk(path)): void {
+  if (free >= needGiB * GIB) return;
+  throw new WeirError(
+    'WEIR_RESOURCES',
+    'fatal',
+    `${path} needs ${needGiB} GiB of free disk and has ${gib(free)}: free some space, ` +
+      'or put the data elsewhere (WEIR_DATA_DIR) and the cache elsewhere (XDG_CACHE_HOME).',
+  );
+}
