@@ -1,0 +1,4 @@
+export { openAdmin } from './admin.ts';
+export { openConsumer } from './consumer.ts';
+export { openProducer } from './producer.ts';
+export type * from './types.ts';

@@ -1,0 +1,145 @@
+import type { Logger } from '@weir/observe';
+
+/** What every connection to Kafka needs. */
+export interface KafkaOptions {
+  /** `host:port` of at least one broker. */
+  readonly brokers: readonly string[];
+  /** Shown in the broker's logs and quotas. */
+  readonly clientId: string;
+  readonly log: Logger;
+  /** Longest wait for one answer of the broker, in milliseconds; 30,000 when absent. */
+  readonly requestTimeoutMs?: number;
+}
+
+export interface OutgoingRecord {
+  readonly partition: number;
+  readonly key?: Buffer | null;
+  readonly value: Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Epoch milliseconds; the time of sending when absent. */
+  readonly timestamp?: number;
+}
+
+export interface Producer {
+  /** Connects within 5 s or throws a transient `WEIR_CONNECT_FAILED`; the caller retries. Idempotent. */
+  connect(): Promise<void>;
+  /**
+   * Writes records with acks=all. Resolves when every in-sync replica has them. At most one call may be under way
+   * (a second one throws `WEIR_STATE`), so the order per partition is the order of the calls.
+   *
+   * Throws `WeirError`: transient (`WEIR_CONNECTION_LOST`, `WEIR_TIMEOUT`: some records may be written, send all
+   * again), data (`WEIR_REJECTED`: the broker refuses the content, none or some of the other partitions are
+   * written), fatal (`WEIR_UNAUTHORIZED`).
+   */
+  send(topic: string, records: readonly OutgoingRecord[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface KafkaRecord {
+  readonly offset: bigint;
+  /** Epoch milliseconds. */
+  readonly timestamp: number;
+  readonly key: Buffer | null;
+  /** Empty for a tombstone. */
+  readonly value: Buffer;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface ConsumerHandler {
+  /**
+   * Called before the first batch of a partition after each (re)assignment. Answers where to read from: an offset,
+   * or null for the committed group offset, else the earliest record.
+   */
+  assigned(partition: number): Promise<bigint | null>;
+  /**
+   * Records in offset order, none below the asked offset. Resolves when the app can take more of this partition;
+   * the connector keeps the group session alive meanwhile. Partitions run concurrently, one call each.
+   * A rejection ends the consumer through `onFatal`.
+   */
+  batch(partition: number, records: readonly KafkaRecord[], highWatermark: bigint): Promise<void>;
+  /** These partitions belong to someone else now (or the consumer stops); a running `batch` may still be under way. */
+  revoked(partitions: readonly number[]): Promise<void>;
+}
+
+/** What a consumer tells its app; every kind is rare and worth a log line or a metric. */
+export type ConsumerEvent =
+  | { readonly kind: 'assigned'; readonly partitions: readonly number[]; readonly generation: number }
+  | { readonly kind: 'disconnected'; readonly error: Error }
+  | { readonly kind: 'reconnected' }
+  /** No fetch for a while although the log has records to read; the consumer was restarted. */
+  | { readonly kind: 'stuck'; readonly silentMs: number }
+  /**
+   * The wanted offset is not in the log: retention removed it (reading goes on at the earliest record), or the
+   * topic was made anew. `missing` counts the offsets that nobody can read any more (0 when unknown).
+   */
+  | {
+      readonly kind: 'offset-out-of-range';
+      readonly partition: number;
+      readonly wanted: bigint;
+      readonly start: bigint;
+      readonly end: bigint;
+      readonly missing: bigint;
+    };
+
+export interface ConsumerOptions extends KafkaOptions {
+  readonly groupId: string;
+  readonly topic: string;
+  readonly sessionTimeoutMs: number;
+  /** Largest fetch of one partition in bytes; at least the topic's max.message.bytes. 4 MiB when absent. */
+  readonly maxBytesPerPartition?: number;
+  readonly handler: ConsumerHandler;
+  readonly onEvent?: (event: ConsumerEvent) => void;
+  /** The consumer has ended for good (unknown error, or the handler threw): end the app. */
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface Consumer {
+  /** Returns at once when the broker is away: the consumer keeps trying, with full jitter, until `stop`. */
+  start(): Promise<void>;
+  /** Waits for running `batch` calls, calls `revoked` for all partitions, leaves the group. Idempotent. */
+  stop(): Promise<void>;
+  /**
+   * Commits next offsets to the group (for lag tools, or as the app's own place). Partitions that this member does
+   * not own are left out. Throws `WeirError` (transient) when the broker does not take it.
+   */
+  commit(offsets: ReadonlyMap<number, bigint>): Promise<void>;
+  /** Partitions of the current assignment; empty while disconnected. */
+  readonly assigned: ReadonlySet<number>;
+  /** Joined a group and the last fetch succeeded. */
+  readonly healthy: boolean;
+  readonly lastError: Error | null;
+}
+
+export interface TopicDefinition {
+  readonly name: string;
+  readonly partitions: number;
+  readonly config: Readonly<Record<string, string>>;
+}
+
+export interface PartitionOffsets {
+  readonly partition: number;
+  /** First offset that can be read. */
+  readonly start: bigint;
+  /** Offset that the next record will get. */
+  readonly end: bigint;
+}
+
+export interface PartitionLag extends PartitionOffsets {
+  /** Next offset that the group will read; null when it never committed. */
+  readonly committed: bigint | null;
+  /** max(end − max(committed, start), 0); null when unknown. */
+  readonly lag: bigint | null;
+}
+
+export interface Admin {
+  /** Creates what is missing (replication factor 1 on one broker), raises partition counts, aligns `config`. */
+  applyTopics(topics: readonly TopicDefinition[]): Promise<{ readonly created: readonly string[] }>;
+  /** Deletes topics that exist; missing ones are fine. */
+  deleteTopics(names: readonly string[]): Promise<void>;
+  topicOffsets(topic: string): Promise<PartitionOffsets[]>;
+  groupLag(groupId: string, topic: string): Promise<PartitionLag[]>;
+  /** Names of all topics. */
+  listTopics(): Promise<string[]>;
+  deleteGroups(groupIds: readonly string[]): Promise<void>;
+  close(): Promise<void>;
+}
