@@ -1,3 +1,4 @@
+export * from './credential.ts';
 export * from './dead-letter.ts';
 export * from './envelope.ts';
 export * from './interpret.ts';
