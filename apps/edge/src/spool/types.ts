@@ -1,0 +1,101 @@
+import type { DropReason, DurableFs, WeirError } from '@weir/flow';
+
+/** Both sinks of the edge; each has a cursor of its own, so that one being away does not hold the other back. */
+export const DESTINATIONS = ['kafka', 'rabbitmq'] as const;
+export type Destination = (typeof DESTINATIONS)[number];
+
+export type RecordKind = 'reading' | 'dead-letter' | 'event';
+
+/** What the doors append. */
+export interface SpoolEntry {
+  readonly kind: RecordKind;
+  readonly critical: boolean;
+  /** Kafka partition, 0 to 65,535. */
+  readonly partition: number;
+  /** Readings inside; 0 for an event. */
+  readonly count: number;
+  /** Copied before `append` returns. A reading is one envelope line; the other kinds: see records.ts. */
+  readonly body: Buffer;
+}
+
+/** What a forwarder reads; always durable. */
+export interface SpoolRecord extends SpoolEntry {
+  /** Position: strictly increasing, never given twice in the life of a spool. */
+  readonly n: number;
+  /** Time of the append, epoch milliseconds. */
+  readonly at: number;
+}
+
+export interface CorruptBytes {
+  readonly file: string;
+  /** Byte in the file where the damage begins. */
+  readonly position: number;
+  /** Bytes that were skipped. */
+  readonly bytes: number;
+  /** Records that were in them, as far as the positions of their neighbours tell. */
+  readonly records: number;
+}
+
+export interface DroppedRecords {
+  readonly reason: DropReason;
+  /** The destination that will not get them; null: neither. */
+  readonly destination: Destination | null;
+  readonly records: number;
+  readonly readings: number;
+}
+
+/** What the owner of a spool is told; none may throw. */
+export interface SpoolEvents {
+  /** The disk failed: no append is acknowledged any more, and the process must end without a drain. */
+  readonly onFatal: (error: WeirError) => void;
+  readonly onCorrupt?: (damage: CorruptBytes) => void;
+  readonly onTornTail?: (tail: { file: string; position: number; bytes: number }) => void;
+  readonly onDropped?: (dropped: DroppedRecords) => void;
+  /** One write and fsync of `records`, in seconds. */
+  readonly onGroup?: (group: { records: number; bytes: number; seconds: number }) => void;
+}
+
+export type WhenFull = 'block' | 'drop-oldest' | 'drop-newest' | 'prioritize';
+
+export interface SpoolOptions extends SpoolEvents {
+  readonly dir: string;
+  /** Bound of all segment files together. */
+  readonly maxBytes: number;
+  /** Size at which a new segment begins; held to an eighth of `maxBytes`. */
+  readonly segmentBytes: number;
+  readonly whenFull: WhenFull;
+  /** Bytes in memory: what waits for its fsync, and what a forwarder that is caught up reads. */
+  readonly memoryBytes: number;
+  readonly fs?: DurableFs;
+  /** Cursors are saved this often when they moved. */
+  readonly saveMs?: number;
+}
+
+/** null: durable. An error: not durable, do not acknowledge. */
+export type Done = (error: Error | null) => void;
+
+/** `throttled`: the disk is slower than the senders; `blocked`: as many bytes wait as may. */
+export type SpoolState = 'free' | 'throttled' | 'blocked';
+
+export interface SpoolReader {
+  /**
+   * The next durable records, at most `maxBytes` of bodies but at least one; waits for one. Empty when `signal`
+   * aborts. Bodies are views into a shared buffer: read, never write. One call at a time.
+   */
+  next(maxBytes: number, signal: AbortSignal): Promise<SpoolRecord[]>;
+  /** Everything up to `n` has arrived and need not be read again. Throws when `n` was not read yet. */
+  commit(n: number): void;
+  /** What is durable but not committed. `oldestAt`: append time of the first such record, null when unknown. */
+  readonly behind: { readonly records: number; readonly bytes: number; readonly oldestAt: number | null };
+}
+
+export interface SpoolStats {
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+  readonly segments: number;
+  /** Bytes appended that wait for their fsync. */
+  readonly pendingBytes: number;
+  /** Bytes of recent records in memory. */
+  readonly memoryBytes: number;
+  readonly lastN: number;
+}
