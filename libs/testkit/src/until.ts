@@ -1,0 +1,39 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { errorMessage, WeirError } from '@weir/flow';
+
+export interface UntilOptions {
+  /** Longest wait in milliseconds. */
+  readonly deadlineMs: number;
+  /** What is awaited, for the error sentence ("all 1,000 readings in the archive"). */
+  readonly what: string;
+  /** Pause between two questions; 50 ms when absent. */
+  readonly everyMs?: number;
+}
+
+type Missing = undefined | null | false | 0 | '';
+
+/**
+ * Asks until the answer is truthy and returns it. A question may throw: it is asked again, and the last error is
+ * named when the deadline passes.
+ * @throws WeirError WEIR_TIMEOUT.
+ */
+export async function until<T>(
+  condition: () => T | Missing | Promise<T | Missing>,
+  { deadlineMs, what, everyMs = 50 }: UntilOptions,
+): Promise<T> {
+  const end = Date.now() + deadlineMs;
+  for (;;) {
+    let failure: unknown;
+    try {
+      const answer = await condition();
+      if (answer) return answer;
+    } catch (error) {
+      failure = error;
+    }
+    if (Date.now() >= end) {
+      const why = failure === undefined ? '' : ` (${errorMessage(failure)})`;
+      throw new WeirError('WEIR_TIMEOUT', 'fatal', `Not within ${deadlineMs} ms: ${what}${why}`, failure);
+    }
+    await delay(everyMs);
+  }
+}
