@@ -5,7 +5,7 @@ export interface Exchange {
 }
 export interface Queue {
   readonly name: string;
-  readonly arguments: Readonly<Record<string, string | number>>;
+  readonly arguments: Readonly<Record<string, string | number | boolean>>;
   readonly bindings: readonly { readonly exchange: string; readonly key: string }[];
 }
 
@@ -19,7 +19,10 @@ export const EXCHANGES = {
   deadLetters: { name: 'weir.dlx', kind: 'topic' },
 } as const satisfies Record<string, Exchange>;
 
-const quorum = (queue: string, extra: Record<string, string | number> = {}): Record<string, string | number> => ({
+const quorum = (
+  queue: string,
+  extra: Record<string, string | number | boolean> = {},
+): Record<string, string | number | boolean> => ({
   'x-queue-type': 'quorum',
   'x-delivery-limit': 5,
   'x-dead-letter-exchange': EXCHANGES.deadLetters.name,
@@ -34,6 +37,9 @@ const dlq = (queue: string): Queue => ({
   bindings: [{ exchange: EXCHANGES.deadLetters.name, key: queue }],
 });
 
+// Rules look at the readings of a series in their order, so one alerter evaluates at a time; others stand by.
+const inOrder = { 'x-single-active-consumer': true } as const;
+
 const alerterNormal = 'weir.alerter.telemetry';
 const alerterCritical = 'weir.alerter.telemetry-critical';
 const alerterEvents = 'weir.alerter.events';
@@ -42,12 +48,12 @@ const alerterEvents = 'weir.alerter.events';
 export const QUEUES = {
   alerterTelemetry: {
     name: alerterNormal,
-    arguments: quorum(alerterNormal, { 'x-max-length-bytes': 1 << 30 }),
+    arguments: quorum(alerterNormal, { ...inOrder, 'x-max-length-bytes': 1 << 30 }),
     bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.normal.#' }],
   },
   alerterCritical: {
     name: alerterCritical,
-    arguments: quorum(alerterCritical, { 'x-max-length-bytes': 1 << 30 }),
+    arguments: quorum(alerterCritical, { ...inOrder, 'x-max-length-bytes': 1 << 30 }),
     bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.critical.#' }],
   },
   alerterEvents: {

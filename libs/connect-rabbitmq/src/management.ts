@@ -1,0 +1,105 @@
+import { errorMessage, WeirError } from '@weir/flow';
+import { safeUrl } from './errors.ts';
+
+const DEADLINE_MS = 5_000;
+const PAGE_SIZE = 500;
+
+export interface QueueDepth {
+  readonly name: string;
+  /** Messages waiting. */
+  readonly ready: number;
+  /** Messages delivered and not settled. */
+  readonly unacked: number;
+  /** Bytes of the bodies in the queue, 0 when the broker has not counted them yet. */
+  readonly bytes: number;
+  readonly consumers: number;
+  /** Messages a second, averaged by the broker. */
+  readonly publishRate: number;
+  readonly deliverRate: number;
+}
+
+interface QueueRow {
+  name: string;
+  messages_ready?: number;
+  messages_unacknowledged?: number;
+  message_bytes?: number;
+  consumers?: number;
+  message_stats?: {
+    publish_details?: { rate?: number };
+    deliver_get_details?: { rate?: number };
+  };
+}
+
+/** A request to the management API; `path` begins with `/api/`. Throws `WeirError`. */
+export async function manage<T>(
+  managementUrl: string,
+  path: string,
+  init: { method?: string; body?: unknown } = {},
+): Promise<T> {
+  const url = new URL(path, managementUrl);
+  const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  url.username = '';
+  url.password = '';
+  const doing = `asking RabbitMQ's management API at ${safeUrl(managementUrl)} for ${path}`;
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url, {
+      method: init.method ?? 'GET',
+      headers: {
+        authorization: `Basic ${Buffer.from(user).toString('base64')}`,
+        'content-type': 'application/json',
+      },
+      signal: AbortSignal.timeout(DEADLINE_MS),
+      ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
+    });
+    text = await response.text();
+  } catch (error) {
+    const cause = (error as { cause?: unknown }).cause;
+    throw new WeirError(
+      'WEIR_CONNECT_FAILED',
+      'transient',
+      `${doing}: ${errorMessage(cause ?? error)}`,
+      error,
+    );
+  }
+  if (response.status === 401 || response.status === 403) {
+    throw new WeirError(
+      'WEIR_UNAUTHORIZED',
+      'fatal',
+      `${doing}: the user may not. It needs the tag "monitoring"; check rabbitmq.managementUrl.`,
+    );
+  }
+  if (!response.ok) {
+    throw new WeirError(
+      'WEIR_REJECTED',
+      response.status >= 500 ? 'transient' : 'data',
+      `${doing}: ${response.status} ${text.slice(0, 200)}`,
+    );
+  }
+  return (text === '' ? undefined : JSON.parse(text)) as T;
+}
+
+/** Depths of all queues of a virtual host, up to 5 s old (the interval of the broker's statistics). */
+export async function queueDepths(managementUrl: string, vhost: string): Promise<QueueDepth[]> {
+  const depths: QueueDepth[] = [];
+  for (let page = 1, pages = 1; page <= pages; page++) {
+    const answer = await manage<{ items: QueueRow[]; page_count: number }>(
+      managementUrl,
+      `/api/queues/${encodeURIComponent(vhost)}?page=${page}&page_size=${PAGE_SIZE}`,
+    );
+    pages = answer.page_count;
+    for (const row of answer.items) {
+      depths.push({
+        name: row.name,
+        ready: row.messages_ready ?? 0,
+        unacked: row.messages_unacknowledged ?? 0,
+        bytes: row.message_bytes ?? 0,
+        consumers: row.consumers ?? 0,
+        publishRate: row.message_stats?.publish_details?.rate ?? 0,
+        deliverRate: row.message_stats?.deliver_get_details?.rate ?? 0,
+      });
+    }
+  }
+  return depths;
+}

@@ -1,0 +1,114 @@
+import type { Logger } from '@weir/observe';
+
+/** AMQP header values that Weir writes; anything a foreign publisher sends may be read. */
+export type Headers = Readonly<Record<string, string | number | boolean>>;
+
+export interface ConnectionOptions {
+  /** `amqp://user:password@host:port/vhost`. */
+  readonly url: string;
+  /** AMQP heartbeat in milliseconds; a peer silent for two of them is lost. Default 10,000. */
+  readonly heartbeatMs?: number;
+  /** Shown in the broker's list of connections. */
+  readonly name?: string;
+}
+
+export interface OutgoingMessage {
+  readonly exchange: string;
+  readonly key: string;
+  readonly body: Buffer;
+  readonly headers?: Headers;
+  readonly contentType: string;
+  readonly messageId?: string;
+  /** Survives a restart of the broker in a durable queue. Default true. */
+  readonly persistent?: boolean;
+}
+
+/** Why the broker did not take a message: no queue is bound for it, or its queues refused it (full). */
+export type PublishFailure = 'unroutable' | 'nacked';
+
+export interface PublisherOptions extends ConnectionOptions {
+  readonly log: Logger;
+}
+
+/** A connection of its own for publishing with confirms. */
+export interface Publisher {
+  /**
+   * Connects when there is no live connection, else does nothing. Throws `WeirError`: transient when the broker is
+   * away, fatal when it refuses the credentials or the virtual host.
+   */
+  connect(): Promise<void>;
+  /**
+   * Publishes the batch `mandatory` and resolves when the broker has answered for every message: index → failure for
+   * those it did not take, an empty map when it took all. Connects first when there is no live connection. Any number
+   * of batches may be in flight; messages of one publisher keep their order.
+   *
+   * Throws `WeirError`: transient when the connection or the channel is lost (nothing that was not confirmed may be
+   * counted as sent; the broker may still have taken some of it), data when a message cannot be expressed in AMQP
+   * (then nothing of the batch is sent).
+   */
+  publish(messages: readonly OutgoingMessage[]): Promise<ReadonlyMap<number, PublishFailure>>;
+  /** The broker has run out of memory or disk and reads nothing from this connection; publishes wait. */
+  readonly blocked: boolean;
+  readonly connected: boolean;
+  /** Closes the connection; batches that still wait throw transient. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface Delivery {
+  readonly queue: string;
+  readonly exchange: string;
+  readonly key: string;
+  readonly body: Buffer;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly contentType: string | undefined;
+  readonly messageId: string | undefined;
+  readonly redelivered: boolean;
+  /** How often the broker delivered it before, as quorum queues count it (`x-delivery-count`). */
+  readonly deliveryCount: number;
+}
+
+/**
+ * `ack`: done. `requeue`: busy, try later (AMQP nack). `reject`: failed (AMQP reject); after the queue's delivery limit
+ * it becomes a dead letter. From RabbitMQ 4.3 on only `reject` counts towards that limit; before, both do.
+ */
+export type Settlement = 'ack' | 'requeue' | 'reject';
+
+export interface ConsumerOptions extends ConnectionOptions {
+  readonly queue: string;
+  /** Deliveries that may wait for their settlement at a time, 1 to 65,535. */
+  readonly prefetch: number;
+  /** Called as deliveries arrive, up to `prefetch` at a time. One that throws is a bug: the rejection is not caught. */
+  readonly handler: (delivery: Delivery) => Promise<Settlement>;
+  readonly log: Logger;
+}
+
+export interface Consumer {
+  /** Begins to connect and consume, and does so again after every loss, with full jitter up to 5 s. */
+  start(): void;
+  /** Takes no more, waits for the handlers in flight and settles them, then closes. Idempotent. */
+  stop(): Promise<void>;
+  /** Subscribed now. */
+  readonly consuming: boolean;
+  /** Deliveries whose handler has not settled. */
+  readonly inFlight: number;
+  /** Why it is not consuming, undefined when it is. */
+  readonly lastError: Error | undefined;
+}
+
+export interface LiveBinding {
+  readonly exchange: string;
+  /** Routing key pattern of a topic exchange; empty for a headers exchange. */
+  readonly key: string;
+  /** Arguments of a headers exchange. */
+  readonly headers?: Headers;
+}
+
+export interface LiveQueueOptions extends ConnectionOptions {
+  readonly bindings: readonly LiveBinding[];
+  /** Bounds of the queue; `liveQueueArguments` of the topology unless there is a reason. */
+  readonly arguments: Headers;
+  /** Deliveries in hand at a time; beyond it the queue fills and drops its oldest. Default 100. */
+  readonly prefetch?: number;
+  readonly handler: (delivery: Delivery) => void | Promise<void>;
+  readonly log: Logger;
+}
