@@ -18,7 +18,12 @@ export const DEAD_LETTER_REASONS = [
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number];
 
 /** Why a reading was dropped without a dead letter; every drop is counted under one of these. */
-export const DROP_REASONS = ['qos0-pressure', 'spool-drop-oldest', 'spool-drop-newest', 'rate-limit'] as const;
+export const DROP_REASONS = [
+  'qos0-pressure',
+  'spool-drop-oldest',
+  'spool-drop-newest',
+  'rate-limit',
+] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
 /**

@@ -27,7 +27,12 @@ export interface RetryOptions extends Partial<BackoffOptions> {
 
 /** Runs `work` until it succeeds, fails in a way that a retry cannot mend, or `signal` aborts. */
 export async function retrying<T>(work: () => Promise<T>, options: RetryOptions = {}): Promise<T> {
-  const { baseMs = 100, maxMs = 5_000, attempts = Number.POSITIVE_INFINITY, shouldRetry = isTransient } = options;
+  const {
+    baseMs = 100,
+    maxMs = 5_000,
+    attempts = Number.POSITIVE_INFINITY,
+    shouldRetry = isTransient,
+  } = options;
   for (let attempt = 0; ; attempt++) {
     options.signal?.throwIfAborted();
     try {
