@@ -42,7 +42,7 @@ function refusal(code: number, options: LinkOptions): WeirError {
 
 /**
  * One MQTT 3.1.1 connection of one device over a plain socket: no queue, no store, no reconnect of its own, because a
- * virtual device has those itself and a load generator must not pay for them. 1.5 µs of CPU per QoS 1 publish.
+ * virtual device has those itself and a load generator must not pay for them.
  */
 export class Link {
   readonly #options: LinkOptions;
