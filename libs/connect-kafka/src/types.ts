@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Logger } from '@weir/observe';
 
 /** What every connection to Kafka needs. */
@@ -9,6 +10,8 @@ export interface KafkaOptions {
   readonly log: Logger;
   /** Longest wait for one answer of the broker, in milliseconds; 30,000 when absent. */
   readonly requestTimeoutMs?: number;
+  /** Opens the sockets; for a detour to brokers whose advertised address is not reachable from here. */
+  readonly socketFactory?: (to: { host: string; port: number; onConnect: () => void }) => Socket;
 }
 
 export interface OutgoingRecord {
@@ -45,20 +48,31 @@ export interface KafkaRecord {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** Where a partition stands when it is assigned. */
+export interface Place extends PartitionOffsets {
+  /** Next offset that the group has committed; null when it never did. */
+  readonly committed: bigint | null;
+}
+
 export interface ConsumerHandler {
   /**
-   * Called before the first batch of a partition after each (re)assignment. Answers where to read from: an offset,
-   * or null for the committed group offset, else the earliest record.
+   * Called as soon as a partition is assigned, also when it has nothing to read; no batch comes before the answer.
+   * Answers where to read from: an offset, or null for the committed group offset, else the earliest record.
+   * A partition that stays with this member through a rebalance goes on without a call.
    */
-  assigned(partition: number): Promise<bigint | null>;
+  assigned(partition: number, place: Place): Promise<bigint | null>;
   /**
-   * Records in offset order, none below the asked offset. Resolves when the app can take more of this partition;
-   * the connector keeps the group session alive meanwhile. Partitions run concurrently, one call each.
-   * A rejection ends the consumer through `onFatal`.
+   * Records in offset order, none below the asked offset, each once per assignment. Resolves when the app can take
+   * more of this partition; meanwhile it is paused, the others go on and the group session stays alive. Partitions
+   * run concurrently, one call each. A rejection ends the consumer through `onFatal`.
    */
   batch(partition: number, records: readonly KafkaRecord[], highWatermark: bigint): Promise<void>;
-  /** These partitions belong to someone else now (or the consumer stops); a running `batch` may still be under way. */
-  revoked(partitions: readonly number[]): Promise<void>;
+  /**
+   * `rebalance`: these partitions belong to someone else now; a running `batch` of theirs must end soon, because
+   * the partition is not assigned here again before it has. `stop`: all running batches have ended and `commit`
+   * still works, so this is the place to flush.
+   */
+  revoked(partitions: readonly number[], why: 'rebalance' | 'stop'): Promise<void>;
 }
 
 /** What a consumer tells its app; every kind is rare and worth a log line or a metric. */
@@ -87,6 +101,10 @@ export interface ConsumerOptions extends KafkaOptions {
   readonly sessionTimeoutMs: number;
   /** Largest fetch of one partition in bytes; at least the topic's max.message.bytes. 4 MiB when absent. */
   readonly maxBytesPerPartition?: number;
+  /** Bytes for which the broker holds an answer back, at most `maxWaitMs`; 1 when absent. */
+  readonly minBytes?: number;
+  /** Milliseconds; 200 when absent. With `minBytes` 1 it delays no record, only rebalances and resumed partitions. */
+  readonly maxWaitMs?: number;
   readonly handler: ConsumerHandler;
   readonly onEvent?: (event: ConsumerEvent) => void;
   /** The consumer has ended for good (unknown error, or the handler threw): end the app. */
@@ -132,7 +150,7 @@ export interface PartitionLag extends PartitionOffsets {
 }
 
 export interface Admin {
-  /** Creates what is missing (replication factor 1 on one broker), raises partition counts, aligns `config`. */
+  /** Creates what is missing (with the broker's default replication factor), raises partition counts, aligns `config`. */
   applyTopics(topics: readonly TopicDefinition[]): Promise<{ readonly created: readonly string[] }>;
   /** Deletes topics that exist; missing ones are fine. */
   deleteTopics(names: readonly string[]): Promise<void>;

@@ -1,0 +1,76 @@
+import { rateLimited } from '@weir/observe';
+import { Kafka, type KafkaConfig, type LogEntry, logLevel, type RetryOptions } from 'kafkajs';
+import type { KafkaOptions } from './types.ts';
+
+/**
+ * kafkajs arms a timer with a negative delay (its throttle deadline starts at -1), and Node warns about it once.
+ * That one warning is harmless and dropped by its name; every other warning passes.
+ */
+const emitWarning = process.emitWarning;
+process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
+  const named = rest[0] as string | { type?: string } | undefined;
+  const name = typeof named === 'object' ? named?.type : named;
+  if (name === 'TimeoutNegativeWarning') return;
+  Reflect.apply(emitWarning, process, [warning, ...rest]);
+}) as typeof process.emitWarning;
+
+/** Longest wait for a TCP connection to one broker. */
+export const CONNECT_TIMEOUT_MS = 3_000;
+
+/** Retries within kafkajs, for moves that its own metadata refresh mends; longer outages are the caller's. */
+export const SHORT_RETRY: RetryOptions = { retries: 2, initialRetryTime: 50, maxRetryTime: 500, factor: 0.5 };
+
+/** kafkajs writes its own log; here it goes through ours, at most one line of a kind every 10 s. */
+function bridgeLog(options: KafkaOptions): NonNullable<KafkaConfig['logCreator']> {
+  const limit = rateLimited();
+  return () =>
+    ({ level, namespace, log }: LogEntry) => {
+      // Its "error" is nearly always an attempt that it repeats: a warning by Weir's levels.
+      const write = level <= logLevel.WARN ? 'warn' : 'debug';
+      limit(`${namespace} ${log.message.slice(0, 40)}`, (suppressed) => {
+        options.log[write](
+          { kafka: namespace, broker: log.broker as unknown, error: log.error as unknown, suppressed },
+          `kafka: ${log.message}`,
+        );
+      });
+    };
+}
+
+export function createKafka(options: KafkaOptions, retry: RetryOptions): Kafka {
+  return new Kafka({
+    brokers: [...options.brokers],
+    clientId: options.clientId,
+    connectionTimeout: CONNECT_TIMEOUT_MS,
+    authenticationTimeout: CONNECT_TIMEOUT_MS,
+    requestTimeout: options.requestTimeoutMs ?? 30_000,
+    enforceRequestTimeout: true,
+    retry,
+    logLevel: logLevel.WARN,
+    logCreator: bridgeLog(options),
+    ...(options.socketFactory === undefined ? {} : { socketFactory: options.socketFactory }),
+  });
+}
+
+/** Waits for `work` at most `ms`; what is late is left behind, its failure ignored. */
+export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work.catch(() => undefined), late]);
+  clearTimeout(timer);
+}
+
+/** Waits for `work` at most `ms`, then rejects with `error()`. */
+export async function within<T>(ms: number, work: Promise<T>, error: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(error()), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+    work.catch(() => undefined);
+  }
+}
