@@ -6,7 +6,7 @@ import { nearest } from './nearest.ts';
 import { type Config, schema } from './schema.ts';
 
 type Tree = { [key: string]: unknown };
-const RESERVED = new Set(['WEIR_CONFIG', 'WEIR_TEST_STACK']);
+const RESERVED = new Set(['WEIR_CONFIG', 'WEIR_DATA_DIR', 'WEIR_TEST_STACK']);
 
 const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
