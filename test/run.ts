@@ -85,8 +85,11 @@ async function runLayer(layer: Layer): Promise<{ ok: boolean; note: string }> {
   return { ok: bad === 0 && counts.passed > 0, note: `${counts.passed} of ${counts.tests} passed` };
 }
 
-function progress({ step, message, elapsedMs }: Progress): void {
-  say(`  ${(elapsedMs / 1_000).toFixed(0).padStart(4)} s  ${step}: ${message}`);
+function progress({ step, what, state, elapsedMs }: Progress): void {
+  if (state === 'progress') return;
+  say(
+    `  ${(elapsedMs / 1_000).toFixed(0).padStart(4)} s  ${step}: ${what}${state === 'started' ? '' : ` (${state})`}`,
+  );
 }
 
 async function withServers(work: () => Promise<void>): Promise<void> {
