@@ -1,5 +1,5 @@
 import { WeirError } from '@weir/flow';
-import { ConfigResourceTypes, type Admin as KafkaJsAdmin } from 'kafkajs';
+import kafkajs, { type Admin as KafkaJsAdmin } from 'kafkajs';
 import { atMost, createKafka, SHORT_RETRY, within } from './client.ts';
 import { mapError, mapped } from './errors.ts';
 import type { Admin, KafkaOptions, PartitionOffsets, TopicDefinition } from './types.ts';
@@ -76,7 +76,7 @@ export function openAdmin(options: KafkaOptions): Admin {
     const resources = topics
       .filter(({ config }) => Object.keys(config).length > 0)
       .map(({ name, config }) => ({
-        type: ConfigResourceTypes.TOPIC,
+        type: kafkajs.ConfigResourceTypes.TOPIC,
         name,
         configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
       }));
