@@ -3,7 +3,6 @@ import { errorMessage, WeirError } from '@weir/flow';
 const ACCESS_REFUSED = 403;
 const NOT_FOUND = 404;
 const PRECONDITION_FAILED = 406;
-const NOT_ALLOWED = 530;
 
 const replyCode = (error: unknown): number | undefined => {
   const code = (error as { code?: unknown } | undefined)?.code;
@@ -32,11 +31,13 @@ export function connectError(url: string, error: unknown): WeirError {
       error,
     );
   }
-  if (replyCode(error) === NOT_ALLOWED || message.includes('NOT_ALLOWED')) {
+  if (message.includes('Expected ConnectionOpenOk')) {
+    // The client library keeps the broker's reason to itself. A virtual host is also refused while the broker is
+    // still starting it, so this is worth another try.
     return new WeirError(
       'WEIR_UNAUTHORIZED',
-      'fatal',
-      `${doing}: the virtual host does not exist or this user may not use it. Check the path of rabbitmq.url.`,
+      'transient',
+      `${doing}: the broker refuses the virtual host: it does not exist, is not up yet, or this user may not use it. Check the path of rabbitmq.url.`,
       error,
     );
   }

@@ -34,7 +34,7 @@ export interface PublisherOptions extends ConnectionOptions {
 export interface Publisher {
   /**
    * Connects when there is no live connection, else does nothing. Throws `WeirError`: transient when the broker is
-   * away, fatal when it refuses the credentials or the virtual host.
+   * away or its virtual host is not up, fatal when it refuses the credentials.
    */
   connect(): Promise<void>;
   /**

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { WeirError } from '@weir/flow';
+import { createLogger } from '@weir/observe';
+import { isolated, until } from '@weir/testkit';
+import { EXCHANGES, QUEUES } from '@weir/topology';
+import { applyTopology, brokerTopology, manage, openPublisher, queueDepths, vhostOf } from './index.ts';
+
+const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
+const space = await isolated({ after }, { rabbitmq: true });
+
+test('the topology is applied, twice without a change, and is what the management API shows', async () => {
+  await applyTopology({ url: space.rabbitmqUrl });
+  await applyTopology({ url: space.rabbitmqUrl });
+  const exchanges = await manage<{ name: string; type: string; durable: boolean }[]>(
+    space.managementUrl,
+    `/api/exchanges/${space.namespace}`,
+  );
+  for (const { name, kind } of brokerTopology.exchanges) {
+    const found = exchanges.find((exchange) => exchange.name === name);
+    assert.equal(found?.type, kind, name);
+    assert.equal(found?.durable, true);
+  }
+  const bindings = await manage<{ source: string; destination: string; routing_key: string }[]>(
+    space.managementUrl,
+    `/api/bindings/${space.namespace}`,
+  );
+  for (const queue of brokerTopology.queues) {
+    for (const { exchange, key } of queue.bindings) {
+      const found = bindings.filter(
+        (binding) =>
+          binding.source === exchange && binding.destination === queue.name && binding.routing_key === key,
+      );
+      assert.equal(found.length, 1, `${exchange} → ${queue.name} (${key})`);
+    }
+  }
+});
+
+test('a queue that exists in another form: the message names the difference and the way out', async () => {
+  await applyTopology({ url: space.rabbitmqUrl });
+  const queue = QUEUES.alerterEvents;
+  const other = { ...queue, arguments: { ...queue.arguments, 'x-max-length': 5 } };
+  await assert.rejects(
+    applyTopology({ url: space.rabbitmqUrl }, { exchanges: [], queues: [other] }),
+    (error: WeirError) => {
+      assert.equal(error.code, 'WEIR_STATE');
+      assert.equal(error.retry, 'fatal');
+      assert.match(error.message, /queue weir\.alerter\.events/);
+      assert.match(error.message, /x-max-length/);
+      assert.match(error.message, /delete/);
+      return true;
+    },
+  );
+  const exchanges = [{ name: EXCHANGES.events.name, kind: 'fanout' }] as const;
+  await assert.rejects(applyTopology({ url: space.rabbitmqUrl }, { exchanges, queues: [] }), {
+    code: 'WEIR_STATE',
+    retry: 'fatal',
+    message: /exchange weir\.events.*type/,
+  });
+});
+
+test('queue depths count what waits', async (t) => {
+  await applyTopology({ url: space.rabbitmqUrl });
+  const publisher = openPublisher({ url: space.rabbitmqUrl, log });
+  t.after(() => publisher.close());
+  const message = {
+    exchange: EXCHANGES.events.name,
+    key: 'events.plant.online',
+    body: Buffer.from('{}'),
+    contentType: 'application/json',
+  };
+  assert.equal((await publisher.publish([message, message, message])).size, 0);
+  const depth = await until(
+    async () => {
+      const depths = await queueDepths(space.managementUrl, vhostOf(space.rabbitmqUrl));
+      assert.equal(depths.length, brokerTopology.queues.length);
+      return depths.find(({ name, ready }) => name === QUEUES.alerterEvents.name && ready === 3);
+    },
+    { deadlineMs: 15_000, what: 'three waiting events', everyMs: 250 },
+  );
+  assert.deepEqual([depth.unacked, depth.consumers], [0, 0]);
+});
+
+test('the management API away, or with wrong credentials, says so', async () => {
+  await assert.rejects(queueDepths('http://weir:x@127.0.0.1:1', '/'), {
+    code: 'WEIR_CONNECT_FAILED',
+    retry: 'transient',
+  });
+  const wrong = new URL(space.managementUrl);
+  wrong.password = 'wrong';
+  await assert.rejects(queueDepths(wrong.href, '/'), { code: 'WEIR_UNAUTHORIZED', retry: 'fatal' });
+});
