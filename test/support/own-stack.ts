@@ -1,0 +1,24 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NativeStack } from '@weir/infra';
+import type { Scope } from '@weir/testkit';
+
+/**
+ * Servers that a test may kill: a stack of its own beside the shared one. It becomes the stack of `isolated` in this
+ * process, and is stopped and removed when the scope ends.
+ */
+export async function ownStack(scope: Scope, portOffset: number): Promise<NativeStack> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'weir-faults-'));
+  const stack = new NativeStack({ dataDir, portOffset });
+  const shared = process.env.WEIR_TEST_STACK;
+  scope.after(async () => {
+    if (shared === undefined) delete process.env.WEIR_TEST_STACK;
+    else process.env.WEIR_TEST_STACK = shared;
+    await stack.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+  await stack.start();
+  process.env.WEIR_TEST_STACK = stack.stackFile;
+  return stack;
+}
