@@ -43,6 +43,7 @@ export async function takeLock(path: string, options: LockOptions): Promise<Lock
   return {
     async release() {
       if (helper.exitCode !== null || helper.signalCode !== null) return;
+      helper.ref();
       const gone = once(helper, 'exit');
       helper.stdin.end();
       await gone;

@@ -69,6 +69,7 @@ export const rabbitmqServer: ServerDefinition = {
         // Idle schedulers must not spin: two cores are shared by everything.
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
           '+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
+        RABBITMQ_LOG: '-color',
         // Makes the start script become the Erlang machine instead of waiting for it as a parent.
         RUNNING_UNDER_SYSTEMD: 'true',
       },
