@@ -1,5 +1,14 @@
+import { promisify } from 'node:util';
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { rateLimited } from '@weir/observe';
-import { Kafka, type KafkaConfig, type LogEntry, logLevel, type RetryOptions } from 'kafkajs';
+import kafkajs, {
+  CompressionTypes,
+  Kafka,
+  type KafkaConfig,
+  type LogEntry,
+  logLevel,
+  type RetryOptions,
+} from 'kafkajs';
 import type { KafkaOptions } from './types.ts';
 
 /**
@@ -13,6 +22,16 @@ process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
   if (name === 'TimeoutNegativeWarning') return;
   Reflect.apply(emitWarning, process, [warning, ...rest]);
 }) as typeof process.emitWarning;
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+const FASTEST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+
+/** kafkajs brings no zstd codec; Node has one, off the event loop. */
+kafkajs.CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: ({ buffer }: { buffer: Buffer }) => compress(buffer, FASTEST),
+  decompress: (buffer: Buffer) => decompress(buffer),
+});
 
 /** Longest wait for a TCP connection to one broker. */
 export const CONNECT_TIMEOUT_MS = 3_000;

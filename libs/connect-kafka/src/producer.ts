@@ -1,8 +1,8 @@
 import { WeirError } from '@weir/flow';
-import { type Producer as KafkaJsProducer, type Message, Partitioners } from 'kafkajs';
+import { CompressionTypes, type Producer as KafkaJsProducer, type Message, Partitioners } from 'kafkajs';
 import { atMost, createKafka, SHORT_RETRY, within } from './client.ts';
 import { mapError, mapped } from './errors.ts';
-import type { KafkaOptions, OutgoingRecord, Producer } from './types.ts';
+import type { OutgoingRecord, Producer, ProducerOptions } from './types.ts';
 
 const CONNECT_DEADLINE_MS = 5_000;
 const CLOSE_DEADLINE_MS = 3_000;
@@ -11,7 +11,7 @@ const CLOSE_DEADLINE_MS = 3_000;
  * A producer with acks=all and one request in flight. Idempotence stays off: with it kafkajs can lose an
  * acknowledged record after a lost response (see the architecture page), and consumers recognise resent lines.
  */
-export function openProducer(options: KafkaOptions): Producer {
+export function openProducer(options: ProducerOptions): Producer {
   let live: KafkaJsProducer | null = null;
   let sending = false;
   let closed = false;
@@ -58,6 +58,7 @@ export function openProducer(options: KafkaOptions): Producer {
       const answers = await producer.send({
         topic,
         acks: -1,
+        compression: options.compression === 'none' ? CompressionTypes.None : CompressionTypes.ZSTD,
         timeout: options.requestTimeoutMs ?? 30_000,
         messages: records.map(toMessage),
       });

@@ -14,6 +14,11 @@ export interface KafkaOptions {
   readonly socketFactory?: (to: { host: string; port: number; onConnect: () => void }) => Socket;
 }
 
+export interface ProducerOptions extends KafkaOptions {
+  /** zstd (level 1) when absent. */
+  readonly compression?: 'zstd' | 'none';
+}
+
 export interface OutgoingRecord {
   readonly partition: number;
   readonly key?: Buffer | null;
