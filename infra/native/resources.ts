@@ -38,6 +38,6 @@ export function requireDisk(path: string, needGiB: number, free = freeDisk(path)
     'WEIR_RESOURCES',
     'fatal',
     `${path} needs ${needGiB} GiB of free disk and has ${gib(free)}: free some space, ` +
-      'or put the data elsewhere (WEIR_DATA_DIR) and the cache elsewhere (XDG_CACHE_HOME).',
+      'or keep what Weir builds on another disk (XDG_CACHE_HOME).',
   );
 }

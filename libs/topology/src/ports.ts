@@ -1,6 +1,7 @@
 /**
  * Every port that Weir and its servers listen on, before the offset of an installation (`ports.offset`) is added.
- * Native stack, container stack and apps all read this one table.
+ * Native stack, container stack and apps all read this one table. No two of them lie 1000 apart, so that an offset of
+ * 1000 gives a second installation beside the first.
  */
 export const PORTS = {
   mqtt: 1883,
@@ -8,10 +9,10 @@ export const PORTS = {
   mqttWs: 8083,
   edgeHttp: 8081,
   gateway: 8080,
-  aggregatorHttp: 8091,
-  archiverHttp: 8092,
-  alerterHttp: 8093,
-  fleetHttp: 8094,
+  aggregatorHttp: 8095,
+  archiverHttp: 8096,
+  alerterHttp: 8097,
+  fleetHttp: 8098,
   kafka: 9092,
   kafkaController: 9093,
   rabbitmq: 5672,
