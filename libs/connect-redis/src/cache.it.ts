@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { connect, createServer, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { WeirError } from '@weir/flow';
+import { createLogger } from '@weir/observe';
+import { atEnd, isolated, type Scope, until } from '@weir/testkit';
+import { cacheKey } from '@weir/topology';
+import { type Cache, openCache } from './index.ts';
+
+const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
+const ready = (cache: Cache) =>
+  until(() => cache.state === 'ready', { deadlineMs: 5_000, what: 'the cache to be ready' });
+
+function open(scope: Scope, url: string, deadlineMs = 40): Cache {
+  const cache = openCache({ url, log, deadlineMs, pauseMs: 300 });
+  atEnd(scope, () => cache.close());
+  return cache;
+}
+
+/** A wire to the real server that can be frozen (bytes wait, nothing closes) and cut. */
+async function wireTo(scope: Scope, target: URL) {
+  const pairs = new Set<Socket>();
+  let frozen = false;
+  const server = createServer((client) => {
+    const far = connect(Number(target.port), target.hostname);
+    for (const [from, to] of [
+      [client, far],
+      [far, client],
+    ] as const) {
+      pairs.add(from);
+      from.on('data', (chunk) => to.write(chunk));
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        pairs.delete(from);
+        to.destroy();
+      });
+      if (frozen) from.pause();
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const url = new URL(target);
+  url.port = String(port);
+  const freeze = (on: boolean) => {
+    frozen = on;
+    for (const socket of pairs) on ? socket.pause() : socket.resume();
+  };
+  const cut = async () => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of pairs) socket.destroy();
+    await closed;
+  };
+  atEnd(scope, cut);
+  return {
+    url: url.href,
+    freeze,
+    cut,
+    back: () => new Promise<void>((r) => server.listen(port, '127.0.0.1', r)),
+  };
+}
+
+async function failsFast(call: () => Promise<unknown>, code: string): Promise<void> {
+  const started = performance.now();
+  await assert.rejects(call, (error) => {
+    assert.ok(error instanceof WeirError, String(error));
+    assert.equal(error.retry, 'transient');
+    assert.equal(error.code, code);
+    return true;
+  });
+  const took = performance.now() - started;
+  assert.ok(took < 150, `took ${took.toFixed(0)} ms`);
+}
+
+test('what is set is read back until its time is over', async (t) => {
+  const { namespace, redisUrl } = await isolated(t, { redis: true });
+  const cache = open(t, redisUrl, 500);
+  await ready(cache);
+  await cache.check();
+  const key = cacheKey(namespace, 'answer');
+  assert.equal(await cache.get(key), null);
+  await cache.set(key, '{"n":1,"text":"grün\u0000"}', 400);
+  assert.equal(await cache.get(key), '{"n":1,"text":"grün\u0000"}');
+  await until(async () => (await cache.get(key)) === null, {
+    what: 'the answer to expire',
+    deadlineMs: 5_000,
+  });
+});
+
+test('nobody listens: calls fail at once, and the cache connects by itself when somebody does', async (t) => {
+  const { namespace, redisUrl } = await isolated(t, { redis: true });
+  const wire = await wireTo(t, new URL(redisUrl));
+  const cache = open(t, wire.url, 500);
+  await ready(cache);
+  const key = cacheKey(namespace, 'away');
+  await cache.set(key, 'kept', 10_000);
+  await wire.cut();
+  await until(() => cache.state === 'away', { deadlineMs: 5_000, what: 'the loss to be seen' });
+  await failsFast(() => cache.get(key), 'WEIR_CONNECT_FAILED');
+  await failsFast(() => cache.set(key, 'lost', 1_000), 'WEIR_CONNECT_FAILED');
+  await wire.back();
+  await ready(cache);
+  assert.equal(await cache.get(key), 'kept');
+});
+
+test('a frozen server costs one call its deadline and the next ones nothing', async (t) => {
+  const { namespace, redisUrl } = await isolated(t, { redis: true });
+  const wire = await wireTo(t, new URL(redisUrl));
+  const cache = open(t, wire.url);
+  await ready(cache);
+  wire.freeze(true);
+  const key = cacheKey(namespace, 'frozen');
+  await failsFast(() => cache.get(key), 'WEIR_TIMEOUT');
+  assert.equal(cache.state, 'paused');
+  const started = performance.now();
+  for (let i = 0; i < 100; i++) await assert.rejects(cache.get(key));
+  assert.ok(performance.now() - started < 40, 'a hundred calls while paused take less than one deadline');
+  wire.freeze(false);
+  const answers = async () => (await cache.get(key).catch(() => 'no')) === null;
+  await until(answers, { deadlineMs: 5_000, what: 'answers after the thaw' });
+});
+
+test('close is idempotent and ends every call', async (t) => {
+  const { redisUrl } = await isolated(t, { redis: true });
+  const cache = open(t, redisUrl);
+  await ready(cache);
+  cache.close();
+  cache.close();
+  await failsFast(() => cache.get('weir:x'), 'WEIR_CONNECT_FAILED');
+});
+
+test('a refused password leaves the cache away, and every call fails at once', async (t) => {
+  const { redisUrl } = await isolated(t, { redis: true });
+  const url = new URL(redisUrl);
+  url.password = 'wrong';
+  let said = '';
+  const refusing = { ...log, warn: (_: unknown, text: string) => (said = text) } as unknown as typeof log;
+  const cache = openCache({ url: url.href, log: refusing });
+  atEnd(t, () => cache.close());
+  await until(() => said.includes('WRONGPASS'), { deadlineMs: 5_000, what: 'the refusal to be logged' });
+  await failsFast(() => cache.get('weir:x'), 'WEIR_CONNECT_FAILED');
+  assert.equal(cache.state, 'away');
+});
