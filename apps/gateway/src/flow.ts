@@ -1,0 +1,55 @@
+import { join } from 'node:path';
+import type { AppContext } from '@weir/lifecycle';
+import { gatewayEvents } from './events.ts';
+import { describeApi } from './http/documents.ts';
+import { limitRequests } from './http/limit.ts';
+import { servePage } from './http/page.ts';
+import { addRoutes } from './http/routes.ts';
+import { createApi, listenApi } from './http/server.ts';
+import { LiveHub } from './live/hub.ts';
+import { openParts } from './parts.ts';
+import { answerCached } from './steps/answer-cached.ts';
+import { collectStatus } from './steps/collect-status.ts';
+import { feedLive } from './steps/feed-live.ts';
+
+const PAGE = join(import.meta.dirname, '../../dashboard/dist');
+
+/**
+ * question → limit → Redis while fresh → database → answer; live readings from RabbitMQ → hub → WebSocket; the
+ * state of the pipeline from every part of it. Starts whatever is away: an answer says what is missing.
+ */
+export async function startGateway(context: AppContext): Promise<void> {
+  const { config, log, metrics } = context;
+  const events = gatewayEvents(log, metrics);
+  const hub = new LiveHub({ events, ...config.gateway });
+  const { store, cache, sources, close } = openParts(context, hub);
+  const feed = feedLive(config.rabbitmq, hub, events, log);
+  const status = collectStatus({ sources, onFailure: events.probeFailed });
+  const answer = answerCached({
+    cache,
+    events,
+    namespace: config.namespace,
+    queryDeadline: 2_000,
+    ...config.gateway,
+  });
+
+  const app = await createApi(context, events);
+  await describeApi(app, context.version);
+  await app.register(
+    async (api) => {
+      await limitRequests(api, config.gateway.rateLimit);
+      addRoutes(api, { store, answer, status, hub });
+    },
+    { prefix: '/api/v1' },
+  );
+  await servePage(app, PAGE);
+
+  context.onStop('accept', 'live clients', () => hub.close());
+  context.onStop('settle', 'HTTP and WebSocket', () => app.close());
+  context.onStop('flush', 'live feed', () => feed.stop());
+  context.onStop('close', 'status', () => status.stop());
+  context.onStop('close', 'connections', close);
+  context.readyWhen('live feed', () => hub.connected || 'waiting for RabbitMQ');
+  feed.start();
+  await listenApi(app, config.ports.host, context.port('gateway'));
+}

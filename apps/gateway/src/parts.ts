@@ -1,0 +1,89 @@
+import { openAdmin } from '@weir/connect-kafka';
+import { queueDepths, vhostOf } from '@weir/connect-rabbitmq';
+import { type Cache, openCache } from '@weir/connect-redis';
+import { openDatabase, openQueries } from '@weir/connect-timescale';
+import type { AppContext } from '@weir/lifecycle';
+import { kafkaTopology, type PortName } from '@weir/topology';
+import type { LiveHub } from './live/hub.ts';
+import { viewApp, viewMinio } from './status/probe.ts';
+import type { KafkaView } from './status/snapshot.ts';
+import { groupView, type Sources } from './steps/collect-status.ts';
+import { sqlStore } from './store/sql.ts';
+import type { Store } from './store/store.ts';
+
+export interface Parts {
+  readonly store: Store;
+  readonly cache: Cache;
+  readonly sources: Sources;
+  close(): Promise<void>;
+}
+
+/** Opens what the gateway talks to. Nothing waits for a server: each one may be away at any time. */
+export function openParts(context: AppContext, hub: LiveHub): Parts {
+  const { config, log } = context;
+  const database = openDatabase({
+    url: config.timescale.url,
+    poolSize: config.timescale.poolSize,
+    statementTimeoutMs: Math.min(config.timescale.statementTimeout, 5_000),
+    name: 'weir gateway',
+    log,
+  });
+  const queries = openQueries(database, {
+    allowedLatenessMs: config.aggregator.allowedLateness,
+    outOfOrdernessMs: config.aggregator.outOfOrderness,
+  });
+  const store = sqlStore(database, queries);
+  const cache = openCache({ url: config.redis.url, log });
+  const admin = openAdmin({
+    brokers: config.kafka.brokers,
+    clientId: 'weir-gateway',
+    log,
+    requestTimeoutMs: 5_000,
+  });
+  const topology = kafkaTopology(config.namespace);
+
+  const app = (port: PortName) => (signal: AbortSignal) =>
+    viewApp(`http://${hostOf(config.ports.host)}:${context.port(port)}`, signal);
+  const kafka = async (): Promise<KafkaView> => {
+    // Committed offsets are read before end offsets inside groupLag, so that lag is never negative.
+    const readings = topology.readings.name;
+    const aggregator = await admin.groupLag(topology.groups.aggregator, readings);
+    const archiver = await admin.groupLag(topology.groups.archiver, readings);
+    const buried = await admin.topicOffsets(topology.deadLetters.name);
+    return {
+      written: aggregator.reduce((sum, { end }) => sum + Number(end), 0),
+      partitions: aggregator.length,
+      aggregator: groupView(aggregator),
+      archiver: groupView(archiver),
+      deadLetters: buried.reduce((sum, { start, end }) => sum + Number(end - start), 0),
+    };
+  };
+
+  return {
+    store,
+    cache,
+    sources: {
+      edge: app('edgeHttp'),
+      aggregator: app('aggregatorHttp'),
+      archiver: app('archiverHttp'),
+      alerter: app('alerterHttp'),
+      kafka,
+      rabbitmq: () => queueDepths(config.rabbitmq.managementUrl, vhostOf(config.rabbitmq.url)),
+      timescale: async () => ({ firingAlerts: await store.firingAlerts() }),
+      minio: (signal) => viewMinio(config.minio.url, signal),
+      cache: () => cache.state,
+      live: () => ({ clients: hub.size, connected: hub.connected, delivered: hub.delivered }),
+    },
+    close: async () => {
+      cache.close();
+      await Promise.all([admin.close(), database.close()]);
+    },
+  };
+}
+
+/** Where to reach a door that listens on `host`: the wildcard addresses are reached over loopback. */
+function hostOf(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,0 +1,111 @@
+import type { QueueDepth } from '@weir/connect-rabbitmq';
+import type { Probe } from './probe.ts';
+import type { MetricsPage } from './prometheus.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/**
+ * Every number of a snapshot under one name; null where it is not known. Counters count from the start of their
+ * app; `rates` turns two of these into what happens per second. Metric names of the apps are spelled here alone.
+ */
+export interface Numbers {
+  readonly accepted: number | null;
+  readonly acknowledged: number | null;
+  readonly edgeBuried: number | null;
+  readonly dropped: number | null;
+  readonly connections: number | null;
+  readonly spoolUsed: number | null;
+  readonly spoolLimit: number | null;
+  /** 0 free, 1 throttled, 2 blocked. */
+  readonly spoolState: number | null;
+  readonly toKafka: number | null;
+  readonly toRabbitmq: number | null;
+  readonly kafkaWritten: number | null;
+  readonly kafkaDeadLetters: number | null;
+  readonly lag: number | null;
+  readonly archiveLag: number | null;
+  readonly folded: number | null;
+  readonly duplicates: number | null;
+  readonly late: number | null;
+  readonly windows: number | null;
+  readonly objects: number | null;
+  readonly objectBytes: number | null;
+  readonly archived: number | null;
+  readonly evaluated: number | null;
+  readonly firing: number | null;
+  readonly queued: number | null;
+  readonly queueDeadLetters: number | null;
+  readonly delivered: number | null;
+}
+export type NumberName = keyof Numbers;
+
+const LEDGER = 'weir_ledger_readings_total';
+
+export function numbersOf(snapshot: Snapshot): Numbers {
+  const edge = page(snapshot.edge);
+  const aggregator = page(snapshot.aggregator);
+  const archiver = page(snapshot.archiver);
+  const alerter = page(snapshot.alerter);
+  const kafka = snapshot.kafka.ok ? snapshot.kafka.value : null;
+  const queues = snapshot.rabbitmq.ok ? snapshot.rabbitmq.value : null;
+  const ledger = (from: MetricsPage | null, labels: Record<string, string>) =>
+    from === null ? null : (from.sum(LEDGER, labels) ?? (from.samples(LEDGER).length > 0 ? 0 : null));
+  return {
+    accepted: ledger(edge, { hop: 'edge', outcome: 'accepted' }),
+    acknowledged:
+      edge?.sum('weir_edge_acknowledged_readings_total') ??
+      ledger(edge, { hop: 'edge', outcome: 'accepted' }),
+    edgeBuried: ledger(edge, { hop: 'edge', outcome: 'dead_lettered' }),
+    dropped: ledger(edge, { hop: 'edge', outcome: 'dropped' }),
+    connections: edge?.sum('weir_edge_connections') ?? null,
+    spoolUsed: edge?.sum('weir_buffer_used_bytes', { hop: 'spool' }) ?? null,
+    spoolLimit: edge?.sum('weir_buffer_limit_bytes', { hop: 'spool' }) ?? null,
+    spoolState: edge?.sum('weir_backpressure_state', { hop: 'spool' }) ?? null,
+    toKafka: ledger(edge, { hop: 'kafka', outcome: 'stored' }),
+    toRabbitmq: ledger(edge, { hop: 'rabbitmq', outcome: 'stored' }),
+    kafkaWritten: kafka?.written ?? null,
+    kafkaDeadLetters: kafka?.deadLetters ?? null,
+    lag: kafka?.aggregator.lag ?? null,
+    archiveLag: kafka?.archiver.lag ?? null,
+    folded: ledger(aggregator, { hop: 'aggregator', outcome: 'stored' }),
+    duplicates: ledger(aggregator, { hop: 'aggregator', outcome: 'duplicate' }),
+    late: ledger(aggregator, { hop: 'aggregator', outcome: 'dead_lettered' }),
+    windows: aggregator?.sum('weir_windows_written_total') ?? null,
+    objects: archiver?.sum('weir_archive_objects_total') ?? null,
+    objectBytes: archiver?.sum('weir_archive_bytes_total') ?? null,
+    archived: ledger(archiver, { hop: 'archiver', outcome: 'stored' }),
+    evaluated: ledger(alerter, { hop: 'alerter', outcome: 'stored' }),
+    firing: snapshot.timescale.ok ? snapshot.timescale.value.firingAlerts : null,
+    queued: queues === null ? null : total(queues, (queue) => !isDeadLetterQueue(queue)),
+    queueDeadLetters: queues === null ? null : total(queues, isDeadLetterQueue),
+    delivered: snapshot.live.delivered,
+  };
+}
+
+function page(probe: Probe<{ readonly metrics: MetricsPage }>): MetricsPage | null {
+  return probe.ok ? probe.value.metrics : null;
+}
+
+function isDeadLetterQueue({ name }: QueueDepth): boolean {
+  return name.endsWith('.dlq') || name.endsWith('.parked');
+}
+
+function total(queues: readonly QueueDepth[], wanted: (queue: QueueDepth) => boolean): number {
+  let sum = 0;
+  for (const queue of queues) if (wanted(queue)) sum += queue.ready + queue.unacked;
+  return sum;
+}
+
+/**
+ * How much `name` grew per second from `before` to `now`; null when one of them is unknown, or when the counter went
+ * back because its app was started anew.
+ */
+export function rateOf(
+  name: NumberName,
+  now: { readonly at: number; readonly numbers: Numbers },
+  before: { readonly at: number; readonly numbers: Numbers } | null,
+): number | null {
+  const a = before?.numbers[name] ?? null;
+  const b = now.numbers[name];
+  if (before === null || a === null || b === null || b < a || now.at <= before.at) return null;
+  return ((b - a) * 1_000) / (now.at - before.at);
+}

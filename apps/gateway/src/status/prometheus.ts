@@ -1,0 +1,48 @@
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/** Samples of a metrics page by metric name. */
+export class MetricsPage {
+  readonly #samples: ReadonlyMap<string, readonly Sample[]>;
+
+  constructor(samples: ReadonlyMap<string, readonly Sample[]>) {
+    this.#samples = samples;
+  }
+  samples(name: string, labels: Readonly<Record<string, string>> = {}): readonly Sample[] {
+    const wanted = Object.entries(labels);
+    return (this.#samples.get(name) ?? []).filter((sample) =>
+      wanted.every(([key, value]) => sample.labels[key] === value),
+    );
+  }
+  /** Sum over all samples with these labels; null when there is none, because unknown is not zero. */
+  sum(name: string, labels: Readonly<Record<string, string>> = {}): number | null {
+    const found = this.samples(name, labels);
+    return found.length === 0 ? null : found.reduce((sum, { value }) => sum + value, 0);
+  }
+}
+
+const LINE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: -?\d+)?$/;
+const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?/g;
+
+/** Reads the Prometheus text format 0.0.4; lines that are not samples are passed over. */
+export function parseMetrics(text: string): MetricsPage {
+  const samples = new Map<string, Sample[]>();
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue;
+    const match = LINE.exec(line);
+    if (match === null) continue;
+    const [, name = '', labelText = '', number = ''] = match;
+    const value = number === '+Inf' ? Number.POSITIVE_INFINITY : Number(number);
+    if (Number.isNaN(value)) continue;
+    const labels: Record<string, string> = {};
+    for (const [, key = '', raw = ''] of labelText.matchAll(LABEL)) {
+      labels[key] = raw.replace(/\\(.)/g, (_, c: string) => (c === 'n' ? '\n' : c));
+    }
+    const list = samples.get(name);
+    if (list === undefined) samples.set(name, [{ labels, value }]);
+    else list.push({ labels, value });
+  }
+  return new MetricsPage(samples);
+}

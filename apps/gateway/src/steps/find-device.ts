@@ -1,0 +1,65 @@
+import { type Device, device, type Latest, latest } from '@weir/api';
+import { ApiProblem } from '../http/problems.ts';
+import type { Store } from '../store/store.ts';
+import type { Question } from './answer-cached.ts';
+
+/** The site of a device: the one that was named, else the only one. Throws when there is none, or no single one. */
+export async function siteOf(store: Store, name: string, site: string | undefined): Promise<string> {
+  const sites = await store.sitesOf(name);
+  const shown = name.slice(0, 128);
+  if (site !== undefined) {
+    if (sites.includes(site)) return site;
+    throw new ApiProblem(
+      'device-not-found',
+      `No reading of device ${shown} at site ${site} has been stored.`,
+    );
+  }
+  if (sites.length === 1 && sites[0] !== undefined) return sites[0];
+  if (sites.length === 0) {
+    throw new ApiProblem('device-not-found', `No reading of device ${shown} has been stored.`);
+  }
+  throw new ApiProblem(
+    'device-ambiguous',
+    `Device ${shown} is at the sites ${sites.join(', ')}; add ?site=.`,
+  );
+}
+
+/** One device with its metrics. */
+export function findDevice(store: Store) {
+  return function findDevice(name: string, site: string | undefined): Question<typeof device> {
+    return {
+      key: `device:${JSON.stringify([name, site])}`,
+      schema: device,
+      load: async (): Promise<Device> => {
+        const found = await store.device(name, await siteOf(store, name, site));
+        if (found === null)
+          throw new ApiProblem('device-not-found', `No reading of device ${name} has been stored.`);
+        return found;
+      },
+    };
+  };
+}
+
+/** The newest value of every metric of a device. */
+export function readLatest(store: Store) {
+  return function readLatest(name: string, site: string | undefined): Question<typeof latest> {
+    return {
+      key: `latest:${JSON.stringify([name, site])}`,
+      schema: latest,
+      load: async (): Promise<Latest> => {
+        const where = await siteOf(store, name, site);
+        const values = await store.latest(name, where);
+        return {
+          device: name,
+          site: where,
+          values: values.map(({ metric, unit, value, ts }) => ({
+            metric,
+            unit,
+            value,
+            at: ts.toISOString(),
+          })),
+        };
+      },
+    };
+  };
+}

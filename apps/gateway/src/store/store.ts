@@ -1,0 +1,32 @@
+import type { Alert, Device } from '@weir/api';
+import type { LatestValue, WindowRow, WindowsQuery } from '@weir/connect-timescale';
+
+export interface DevicesPage {
+  readonly site?: string | undefined;
+  /** Text that the device's name or its site holds, in any case. */
+  readonly q?: string | undefined;
+  readonly after?: { readonly site: string; readonly device: string } | undefined;
+  readonly limit: number;
+}
+export interface AlertsPage {
+  readonly state?: Alert['state'] | undefined;
+  readonly severity?: Alert['severity'] | undefined;
+  readonly site?: string | undefined;
+  readonly device?: string | undefined;
+  readonly after?: { readonly updatedAt: string; readonly id: string } | undefined;
+  readonly limit: number;
+}
+
+/** What the gateway reads from the database. Every call throws `WeirError`, transient when the database is away. */
+export interface Store {
+  /** By site and name; `after` is the last of the page before. */
+  devices(page: DevicesPage): Promise<Device[]>;
+  device(name: string, site: string): Promise<Device | null>;
+  /** Sites that have a device of this name. */
+  sitesOf(device: string): Promise<string[]>;
+  latest(device: string, site: string): Promise<readonly LatestValue[]>;
+  windows(query: WindowsQuery): Promise<readonly WindowRow[]>;
+  /** Newest change first. */
+  alerts(page: AlertsPage): Promise<Alert[]>;
+  firingAlerts(): Promise<number>;
+}

@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { instant } from './common.ts';
+
+export const STAGES = [
+  'devices',
+  'edge',
+  'spool',
+  'kafka',
+  'aggregator',
+  'timescale',
+  'archiver',
+  'minio',
+  'rabbitmq',
+  'alerter',
+  'live',
+] as const;
+export type StageId = (typeof STAGES)[number];
+
+export const stageState = z
+  .enum(['ok', 'degraded', 'down', 'unknown'])
+  .describe('unknown: nobody could be asked about it');
+export type StageState = z.output<typeof stageState>;
+
+export const figure = z.object({
+  name: z.string(),
+  value: z.number().nullable().describe('null: not known now'),
+  unit: z.string().describe('As printed after the value; may be empty'),
+});
+export type Figure = z.output<typeof figure>;
+
+export const stage = z
+  .object({
+    id: z.enum(STAGES),
+    name: z.string(),
+    state: stageState,
+    detail: z.string().describe('One sentence saying why the stage is in its state'),
+    rate: z.number().nullable().describe('What passes through it, per second; see rateUnit'),
+    rateUnit: z.string(),
+    figures: z.array(figure),
+  })
+  .meta({ id: 'Stage' });
+export type Stage = z.output<typeof stage>;
+
+const count = z.number().nullable();
+export const status = z
+  .object({
+    at: instant.describe('When these figures were collected'),
+    state: stageState,
+    figures: z.object({
+      readingsPerSecond: count.describe('Readings that the edge takes in'),
+      acknowledgedPerSecond: count.describe('Readings made durable and acknowledged'),
+      acknowledged: count.describe('Readings acknowledged since the edge started'),
+      windowsPerSecond: count,
+      windowsWritten: count.describe('Window rows written since the aggregator started'),
+      objectsArchived: count.describe('Objects put since the archiver started'),
+      bytesArchived: count,
+      lag: count.describe('Kafka records that the aggregator has not committed'),
+      archiveLag: count.describe('Kafka records that the archiver has not committed'),
+      deadLetters: count.describe('Dead letters kept, in Kafka and in RabbitMQ'),
+      firingAlerts: count,
+      connections: count.describe('MQTT connections'),
+      liveClients: count.describe('WebSocket clients of this gateway'),
+    }),
+    stages: z.array(stage),
+  })
+  .meta({ id: 'Status' });
+export type Status = z.output<typeof status>;
