@@ -1,4 +1,5 @@
 export { removeDatabase, requireTestDatabase, withDatabase } from './database.ts';
+export * from './fault-fs.ts';
 export { freeOffset, freePorts } from './free-ports.ts';
 export { atEnd, type Scope } from './scope.ts';
 export { type Isolated, isolated, managementCall } from './servers.ts';

@@ -1,0 +1,83 @@
+import type { DurableFile, DurableFs } from '@weir/flow';
+import { CursorFile } from './cursor.ts';
+import { openIdentity } from './identity.ts';
+import { Gathering, RecentMemory } from './memory.ts';
+import { nodeFs } from './node-fs.ts';
+import { CursorReader, type ReaderHost } from './reader.ts';
+import { recoverTail } from './recovery.ts';
+import { Retention } from './retention.ts';
+import { type Segment, SegmentList } from './segment.ts';
+import type { Destination, SpoolOptions } from './types.ts';
+
+const SAVE_MS = 250;
+
+/** A spool's parts, recovered and ready. */
+export interface Parts {
+  readonly fs: DurableFs;
+  readonly id: string;
+  readonly segments: SegmentList;
+  readonly memory: RecentMemory;
+  readonly gathering: Gathering;
+  readonly cursors: CursorFile;
+  readonly active: { segment: Segment; file: DurableFile };
+  readonly nextN: number;
+  readonly pendingLimit: number;
+  readonly segmentBytes: number;
+  readers(host: Pick<ReaderHost, 'damaged' | 'moved'>): Record<Destination, CursorReader>;
+  retention(
+    readers: Record<Destination, CursorReader>,
+    freed: () => void,
+    failed: (error: Error) => void,
+  ): Retention;
+}
+
+/** Opens the folder: identity, cursors, the tail of the newest segment, a new segment to write to. */
+export async function assemble(options: SpoolOptions): Promise<Parts> {
+  const { dir, fs = nodeFs, maxBytes, memoryBytes } = options;
+  await fs.mkdir(dir);
+  const segments = new SegmentList(fs, dir);
+  await segments.load();
+  const identity = await openIdentity(fs, dir, segments.last !== undefined);
+  const cursors = new CursorFile(fs, dir, identity.id);
+  const saved = await cursors.load();
+  if (saved === null) options.onCorrupt?.({ file: cursors.path, position: 0, bytes: 0, records: 0 });
+  const start = saved ?? { kafka: 0, rabbitmq: 0 };
+  const recovered = await recoverTail(fs, identity, segments, options);
+  const nextN = Math.max(recovered, start.kafka + 1, start.rabbitmq + 1);
+  // A new segment for each start: its name keeps n from being given out again, whatever happens to the old tail.
+  const last = segments.last;
+  const active =
+    last?.bytes === 0 && last.firstN === nextN
+      ? { segment: last, file: await fs.open(last.path, 'write') }
+      : await segments.create(nextN);
+  const pendingLimit = Math.min(memoryBytes / 4, maxBytes / 8);
+  const memory = new RecentMemory(memoryBytes - pendingLimit);
+  const shared = { fs, key: identity, segments, memory };
+  return {
+    fs,
+    id: identity.id,
+    segments,
+    memory,
+    gathering: new Gathering(identity),
+    cursors,
+    active,
+    nextN,
+    pendingLimit,
+    segmentBytes: Math.min(options.segmentBytes, maxBytes / 8),
+    readers: (host) => ({
+      kafka: new CursorReader({ ...shared, ...host }, start.kafka),
+      rabbitmq: new CursorReader({ ...shared, ...host }, start.rabbitmq),
+    }),
+    retention: (readers, freed, failed) =>
+      new Retention({
+        ...shared,
+        dir,
+        cursors,
+        readers,
+        saveMs: options.saveMs ?? SAVE_MS,
+        freed,
+        failed,
+        ...(options.onDropped === undefined ? {} : { onDropped: options.onDropped }),
+      }),
+  };
+}
