@@ -56,8 +56,8 @@ export class Session {
       heartbeatInterval: Math.min(1_000, Math.floor(options.sessionTimeoutMs / 4)),
       maxBytesPerPartition: options.maxBytesPerPartition ?? 4 << 20,
       maxBytes: 16 << 20,
-      minBytes: options.minBytes ?? 1,
-      maxWaitTimeInMs: options.maxWaitMs ?? 200,
+      minBytes: options.minBytes ?? 64 << 10,
+      maxWaitTimeInMs: options.maxWaitMs ?? 100,
       allowAutoTopicCreation: false,
       readUncommitted: true, // nobody writes transactions here, and it spares a filter over every record
       partitionAssigners: [this.#assignment.assigner],
