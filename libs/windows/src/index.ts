@@ -1,0 +1,7 @@
+export * from './dedup.ts';
+export * from './levels.ts';
+export * from './partition.ts';
+export * from './recompute.ts';
+export * from './series.ts';
+export * from './sketch.ts';
+export * from './window.ts';

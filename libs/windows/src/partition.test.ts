@@ -1,0 +1,407 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { encodeEnvelope, envelopePrefix } from '@weir/reading';
+import { LEVELS } from '@weir/topology';
+import fc from 'fast-check';
+import { LEVEL_COUNT, LEVEL_MS } from './levels.ts';
+import { type LevelChanges, PartitionState, type Position, type WindowOptions } from './partition.ts';
+import { exactQuantile, plainKey, recompute } from './recompute.ts';
+import type { Series } from './series.ts';
+import { Sketch } from './sketch.ts';
+import { type Figures, quantileOf, stddevOf } from './window.ts';
+
+const OPTIONS: WindowOptions = {
+  outOfOrdernessMs: 2_000,
+  allowedLatenessMs: 60_000,
+  idleTimeoutMs: 10_000,
+  dedupHorizonMs: 120_000,
+  dedupCount: 256,
+};
+const T0 = 1_700_000_000_000;
+
+/** A database of rows and a log, in memory: what the aggregator does, without the servers. */
+class Harness {
+  rows = new Map<string, Figures & { site: string; device: string; metric: string; level: number }>();
+  position: Position = { nextOffset: 0n, replayOffset: 0n, sources: {} };
+  ids = new Map<string, number>();
+  state = new PartitionState(OPTIONS, this.position);
+  counts = { stored: 0, duplicate: 0, late: 0, undecodable: 0, merged: 0 };
+  buried = 0;
+  readonly log: readonly (readonly string[])[];
+  constructor(log: readonly (readonly string[])[]) {
+    this.log = log;
+  }
+
+  apply(offset: number, now = 0): void {
+    this.state.apply(BigInt(offset), this.log[offset] as string[], now);
+  }
+
+  commit(now = 0): void {
+    for (const series of this.state.freshSeries()) series.id = this.idOf(series);
+    for (const { series, level, from, to } of this.state.coldRanges()) {
+      for (const row of this.rows.values()) {
+        if (row.level === level && this.idOf(row) === series.id && row.start >= from && row.start < to)
+          series.supply(level, copy(row));
+      }
+    }
+    const levels: LevelChanges[] = LEVELS.map(() => ({ added: [], changed: [] }));
+    this.state.collect(now, levels);
+    levels.forEach(({ added, changed }, level) => {
+      for (const { series, window } of added) {
+        assert.ok(!this.rows.has(keyOf(series, level, window.start)), 'an added row must not exist yet');
+        this.rows.set(keyOf(series, level, window.start), { ...copy(window), ...names(series), level });
+      }
+      for (const { series, window } of changed)
+        this.rows.set(keyOf(series, level, window.start), { ...copy(window), ...names(series), level });
+    });
+    this.position = this.state.position();
+    const counts = this.state.takeCounts();
+    for (const key of Object.keys(counts) as (keyof typeof counts)[]) this.counts[key] += counts[key];
+    this.buried += this.state.takeBuried().length;
+  }
+
+  /** Forgets everything that is not committed, and starts again from rows and log. */
+  restart(now = 0): void {
+    this.state = new PartitionState(OPTIONS, this.position);
+    const bySeries = new Map<string, (Figures & { level: number })[]>();
+    for (const row of this.rows.values()) {
+      const key = `${row.site}/${row.device}/${row.metric}`;
+      bySeries.set(key, [...(bySeries.get(key) ?? []), row]);
+    }
+    this.state.restore(
+      [...bySeries].map(([key, rows]) => {
+        const [site = '', device = '', metric = ''] = key.split('/');
+        const newest = Math.max(...rows.filter((row) => row.level === 0).map((row) => row.start));
+        const sorted = rows.sort((a, b) => a.level - b.level || a.start - b.start);
+        return {
+          id: this.ids.get(key) as number,
+          site,
+          device,
+          metric,
+          unit: null,
+          newest,
+          rows: sorted.map((row) => ({ level: row.level, figures: copy(row) })),
+        };
+      }),
+    );
+    for (let offset = Number(this.position.replayOffset); offset < Number(this.position.nextOffset); offset++)
+      this.apply(offset, now);
+    this.state.takeCounts();
+  }
+
+  private idOf(series: { site: string; device: string; metric: string }): number {
+    const key = `${series.site}/${series.device}/${series.metric}`;
+    const id = this.ids.get(key) ?? this.ids.size + 1;
+    this.ids.set(key, id);
+    return id;
+  }
+}
+
+const names = ({ site, device, metric }: Series) => ({ site, device, metric });
+const keyOf = (series: Series, level: number, start: number): string =>
+  plainKey(series.site, series.device, series.metric, LEVELS[level]!.name, start);
+const copy = (row: Figures): Figures => ({
+  start: row.start,
+  count: row.count,
+  sum: row.sum,
+  min: row.min,
+  max: row.max,
+  m2: row.m2,
+  first: row.first,
+  firstTs: row.firstTs,
+  last: row.last,
+  lastTs: row.lastTs,
+  sketch: row.sketch === null ? null : Sketch.decode(row.sketch.encode()),
+});
+const bits = (row: Figures): string =>
+  JSON.stringify({ ...row, sketch: row.sketch?.encode().toString('hex') });
+
+interface Step {
+  device: number;
+  ts: number;
+  seq: number | null;
+  value: number;
+  at: number;
+  dup: boolean;
+  mid?: number;
+}
+
+let counter = 0;
+function line(step: Step, n: number): string {
+  const prefix = envelopePrefix({ edge: 'e/s', site: 'here', device: `d${step.device}`, via: 'mqtt' });
+  const payload = JSON.stringify({
+    ts: step.ts,
+    ...(step.seq === null ? {} : { seq: step.seq }),
+    value: step.value,
+  });
+  const head = { n, at: step.at, qos: 1 as const, mid: step.mid ?? 1 + (n % 60_000), dup: step.dup };
+  return encodeEnvelope(prefix, head, Buffer.from(payload)).toString('utf8').trimEnd();
+}
+
+/** Logs of a few devices: mostly forward, some back (out of order, late, too late), repeats and resends. */
+const logs = fc
+  .array(
+    fc.record({
+      device: fc.integer({ min: 0, max: 2 }),
+      forward: fc.oneof(
+        { weight: 8, arbitrary: fc.integer({ min: 0, max: 1_500 }) },
+        { weight: 2, arbitrary: fc.integer({ min: 0, max: 40_000 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 0, max: 900_000 }) },
+      ),
+      back: fc.oneof(
+        { weight: 8, arbitrary: fc.constant(0) },
+        { weight: 2, arbitrary: fc.integer({ min: 0, max: 5_000 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 0, max: 90_000 }) },
+      ),
+      value: fc.oneof(
+        fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+        fc.integer({ min: -3, max: 3 }),
+        fc.constant(20.5),
+      ),
+      kind: fc.constantFrom('new', 'new', 'new', 'new', 'new', 'no-seq', 'again', 'resent', 'flagged'),
+      pick: fc.nat(),
+    }),
+    { minLength: 1, maxLength: 120 },
+  )
+  .map((moves) => {
+    const clocks = [T0, T0, T0];
+    const sent: { step: Step; n: number }[] = [];
+    const lines: string[] = [];
+    let at = T0;
+    moves.forEach((move, n) => {
+      at += 20;
+      const old =
+        sent.length > 0 ? sent[sent.length - 1 - (move.pick % Math.min(sent.length, 50))] : undefined;
+      if (move.kind === 'resent' && old !== undefined) {
+        lines.push(line(old.step, old.n));
+        return;
+      }
+      const clock = (clocks[move.device] as number) + move.forward;
+      clocks[move.device] = clock;
+      let step: Step = {
+        device: move.device,
+        ts: clock - move.back,
+        seq: move.kind === 'no-seq' ? null : ++counter,
+        value: move.value,
+        at,
+        dup: false,
+        mid: 1 + (n % 60_000),
+      };
+      if (move.kind === 'again' && old !== undefined) step = { ...old.step, at };
+      if (move.kind === 'flagged' && old !== undefined) step = { ...old.step, at, dup: true };
+      sent.push({ step, n });
+      lines.push(line(step, n));
+    });
+    return lines;
+  });
+
+const cutInto = (lines: readonly string[], sizes: readonly number[]): string[][] => {
+  const records: string[][] = [];
+  let at = 0;
+  for (let i = 0; at < lines.length; i++) {
+    const size = sizes[i % sizes.length] as number;
+    records.push(lines.slice(at, at + size));
+    at += size;
+  }
+  return records;
+};
+
+test('any split into records, commits, idle times and restarts gives the same rows, bit for bit', () => {
+  fc.assert(
+    fc.property(
+      logs,
+      fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
+      fc.array(fc.constantFrom('go', 'go', 'commit', 'commit', 'idle', 'crash', 'commit-crash'), {
+        minLength: 1,
+        maxLength: 30,
+      }),
+      (lines, sizes, plan) => {
+        const records = cutInto(lines, sizes);
+        const whole = new Harness(records);
+        for (let offset = 0; offset < records.length; offset++) whole.apply(offset);
+        whole.commit();
+        whole.commit(1e9); // everybody idle: open windows are written
+
+        const split = new Harness(records);
+        let turn = 0;
+        let crashes = 0;
+        for (let offset = 0; offset < records.length; ) {
+          split.apply(offset, 0);
+          offset++;
+          const what = plan[turn++ % plan.length];
+          if (what === 'commit') split.commit(0);
+          else if (what === 'idle') split.commit(1e9);
+          else if (what === 'commit-crash') {
+            split.commit(0);
+            split.restart();
+          } else if (what === 'crash' && crashes++ < 20) {
+            split.restart();
+            offset = Number(split.position.nextOffset);
+            plan = plan.map((step) => (step === 'crash' ? 'commit' : step));
+          }
+        }
+        split.commit();
+        split.commit(1e9);
+        assert.deepEqual([...split.rows.keys()].sort(), [...whole.rows.keys()].sort());
+        for (const [key, row] of whole.rows) assert.equal(bits(split.rows.get(key)!), bits(row), key);
+      },
+    ),
+    { numRuns: 400 },
+  );
+});
+
+test('rows and counts equal the plain recomputation', () => {
+  fc.assert(
+    fc.property(logs, (lines) => {
+      const harness = new Harness(lines.map((one) => [one]));
+      for (let offset = 0; offset < lines.length; offset++) {
+        harness.apply(offset);
+        if (offset % 7 === 6) harness.commit();
+      }
+      harness.commit();
+      harness.commit(1e9);
+      const plain = recompute(lines, OPTIONS);
+      assert.deepEqual(
+        [harness.counts.stored, harness.counts.duplicate, harness.counts.late],
+        [plain.stored, plain.duplicates, plain.late],
+      );
+      assert.deepEqual([...harness.rows.keys()].sort(), [...plain.windows.keys()].sort());
+      for (const [key, want] of plain.windows) {
+        const row = harness.rows.get(key)!;
+        for (const field of ['count', 'sum', 'min', 'max', 'first', 'firstTs', 'last', 'lastTs'] as const)
+          assert.ok(row[field] === want[field], `${key} ${field}: ${row[field]} instead of ${want[field]}`);
+        if (want.stddev !== null) {
+          const scale = Math.max(Math.abs(want.min), Math.abs(want.max), 1e-140);
+          assert.ok(Math.abs(stddevOf(row) - want.stddev) <= 1e-6 * scale, `${key} stddev`);
+        }
+        if (row.level === 0) continue;
+        for (const q of [0.5, 0.9, 0.99]) {
+          const exact = exactQuantile(want.sorted, q);
+          const bound = Math.max(0.0100001 * Math.abs(exact), 1e-35 * Math.max(-want.min, want.max));
+          assert.ok(Math.abs(quantileOf(row, q) - exact) <= bound, `${key} q${q}`);
+        }
+      }
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test('the order of arrival within the bounds changes no count, extreme or sketch', () => {
+  const steps = fc.uniqueArray(
+    fc.record({
+      ts: fc.integer({ min: T0, max: T0 + 50_000 }),
+      value: fc.double({ min: -100, max: 100, noNaN: true }),
+    }),
+    { minLength: 1, maxLength: 60, selector: (step) => step.ts },
+  );
+  fc.assert(
+    fc.property(
+      steps.chain((list) =>
+        fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length })),
+      ),
+      ([ordered, shuffled]) => {
+        const run = (list: readonly { ts: number; value: number }[]): Harness => {
+          const lines = list.map((step, n) =>
+            line({ device: 0, ts: step.ts, seq: step.ts, value: step.value, at: T0, dup: false }, n),
+          );
+          const harness = new Harness(lines.map((one) => [one]));
+          lines.forEach((_, offset) => {
+            harness.apply(offset);
+            if (offset % 5 === 0) harness.commit();
+          });
+          harness.commit();
+          harness.commit(1e9);
+          return harness;
+        };
+        const a = run(ordered);
+        const b = run(shuffled);
+        assert.equal(a.counts.late + b.counts.late, 0);
+        assert.equal(a.rows.size, b.rows.size);
+        for (const [key, row] of a.rows) {
+          const other = b.rows.get(key)!;
+          const order = (w: Figures) => [
+            w.count,
+            w.min,
+            w.max,
+            w.first,
+            w.last,
+            w.sketch?.encode().toString('hex'),
+          ];
+          assert.deepEqual(order(other), order(row), key);
+        }
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('a packet sent again with the DUP flag counts once; the same payload without it counts twice', () => {
+  const step = { device: 0, ts: T0, seq: null, value: 7, at: T0, dup: false };
+  const harness = new Harness([
+    [line(step, 1), line({ ...step, dup: true, mid: 2 }, 2), line({ ...step, at: T0 + 5, mid: 2 }, 3)],
+  ]);
+  harness.apply(0);
+  harness.commit();
+  assert.deepEqual([harness.counts.stored, harness.counts.duplicate], [2, 1]);
+});
+
+test('the duplicate horizon ends after its arrival time and after its count', () => {
+  const base = { device: 0, ts: T0, seq: 1, value: 7, at: T0, dup: false };
+  const near = new Harness([[line(base, 1), line({ ...base, at: T0 + OPTIONS.dedupHorizonMs }, 2)]]);
+  near.apply(0);
+  near.commit();
+  assert.equal(near.counts.duplicate, 1);
+  const far = new Harness([[line(base, 1), line({ ...base, at: T0 + OPTIONS.dedupHorizonMs + 1 }, 2)]]);
+  far.apply(0);
+  far.commit();
+  assert.equal(far.counts.duplicate, 0);
+  const many = Array.from({ length: OPTIONS.dedupCount }, (_, i) => line({ ...base, seq: i + 2 }, i + 2));
+  const full = new Harness([[line(base, 1), ...many, line(base, 1_000)]]);
+  full.apply(0);
+  full.commit();
+  assert.equal(full.counts.duplicate, 0);
+});
+
+test('lines that cannot be read are buried and the next ones are folded', () => {
+  const good = line({ device: 0, ts: T0, seq: 1, value: 7, at: T0, dup: false }, 1);
+  const bad = [
+    'no json',
+    '{"v":2}',
+    '{"v":1,"edge":"e","n":1,"site":"s","device":"a\\u0000b","at":1,"via":"mqtt","payload":1}',
+    good.replace('"value":7', '"value":"seven"'),
+  ];
+  const harness = new Harness([[...bad.slice(0, 3), bad[3]!.replace('"n":1', '"n":0'), good]]);
+  harness.apply(0);
+  const buried = harness.state.takeBuried();
+  assert.deepEqual(
+    buried.map((letter) => [letter.reason, letter.index]),
+    [
+      ['decode', 0],
+      ['decode', 1],
+      ['decode', 2],
+      ['schema', 3],
+    ],
+  );
+  harness.commit();
+  assert.deepEqual([harness.counts.stored, harness.counts.undecodable], [1, 4]);
+});
+
+test('the replay offset moves on with the arrival clock', () => {
+  const step = (i: number): Step => ({
+    device: 0,
+    ts: T0 + i * 1_000,
+    seq: i,
+    value: i,
+    at: T0 + i * 1_000,
+    dup: false,
+  });
+  const log = Array.from({ length: 1_000 }, (_, i) => [line(step(i), i)]);
+  const harness = new Harness(log);
+  for (let offset = 0; offset < log.length; offset++) {
+    harness.apply(offset);
+    if (offset % 10 === 9) harness.commit();
+  }
+  const behind = Number(harness.position.nextOffset - harness.position.replayOffset);
+  assert.ok(behind >= 120 && behind <= 125, `${behind} records`);
+  assert.equal(LEVEL_MS.length, LEVEL_COUNT);
+});

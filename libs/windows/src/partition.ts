@@ -1,0 +1,407 @@
+import {
+  decodeEnvelope,
+  type Envelope,
+  type Interpretation,
+  interpret,
+  isName,
+  LIMITS,
+  type Reading,
+} from '@weir/reading';
+import { ArrivalRing, hashText } from './dedup.ts';
+import { PANE_MS } from './levels.ts';
+import { type ColdRange, Device, isCold, paneOf, Series } from './series.ts';
+import type { Figures, Window } from './window.ts';
+
+export interface WindowOptions {
+  readonly outOfOrdernessMs: number;
+  readonly allowedLatenessMs: number;
+  readonly idleTimeoutMs: number;
+  readonly dedupHorizonMs: number;
+  readonly dedupCount: number;
+}
+
+/** What is stored beside the rows, in the same transaction. */
+export interface Position {
+  /** First offset that is not in the rows. */
+  readonly nextOffset: bigint;
+  /** Reading the log from here restores the duplicate horizon. */
+  readonly replayOffset: bigint;
+  /** Edge → highest spool position folded. */
+  readonly sources: Readonly<Record<string, number>>;
+}
+
+/** A series and its stored windows, as a restart finds them. */
+export interface RestoredSeries {
+  readonly id: number;
+  readonly site: string;
+  readonly device: string;
+  readonly metric: string;
+  readonly unit: string | null;
+  /** Start of the newest stored pane, epoch milliseconds. */
+  readonly newest: number;
+  readonly rows: readonly { readonly level: number; readonly figures: Figures }[];
+}
+
+/** A line that became a dead letter, wholly or in part. */
+export interface BuriedLine {
+  readonly reason: 'late' | 'decode' | 'schema' | 'range' | 'clock-skew';
+  readonly offset: bigint;
+  /** Index of the line in its record. */
+  readonly index: number;
+  readonly line: string;
+  readonly message: string;
+  /** Indexes among the readings of the line; null: the line as a whole. */
+  readonly readings: readonly number[] | null;
+  readonly device: string | null;
+  /** Arrival at the edge, epoch milliseconds; null when the line cannot be read. */
+  readonly at: number | null;
+}
+
+export interface RowChange {
+  readonly series: Series;
+  readonly window: Window;
+}
+export interface LevelChanges {
+  /** Never written before. */
+  readonly added: RowChange[];
+  readonly changed: RowChange[];
+}
+
+/** Readings since the last `takeCounts`. */
+export interface Counts {
+  stored: number;
+  /** Of `stored`: merged into a window that had closed. */
+  merged: number;
+  duplicate: number;
+  late: number;
+  undecodable: number;
+}
+
+const noCounts = (): Counts => ({ stored: 0, merged: 0, duplicate: 0, late: 0, undecodable: 0 });
+
+/**
+ * Everything that one partition's log says, folded in log order. The rows it hands out are a function of the log
+ * alone, wherever it was cut into commits or restarted (`revision`, and how early the row of a silent device appears,
+ * are not part of that promise). Pure: no clock, no I/O; the caller loads and stores rows.
+ */
+export class PartitionState {
+  private readonly options: WindowOptions;
+  private readonly sites = new Map<string, Map<string, Device>>();
+  private readonly all: Device[] = [];
+  private readonly sources: Map<string, number>;
+  /** Largest arrival time so far; grows only. */
+  private clock = Number.NEGATIVE_INFINITY;
+  /** Arrival clock before the record at `offset`; the first one is where a replay would begin. */
+  private readonly marks: { offset: bigint; clock: number }[];
+  private next: bigint;
+  private readonly fresh: Series[] = [];
+  private coldSeries = new Set<Series>();
+  private counts = noCounts();
+  private buried: BuriedLine[] = [];
+  /** Start of the newest pane of any device, epoch milliseconds. */
+  newest = Number.NEGATIVE_INFINITY;
+
+  constructor(options: WindowOptions, position: Position) {
+    this.options = options;
+    this.next = position.nextOffset;
+    this.marks = [{ offset: position.replayOffset, clock: Number.NEGATIVE_INFINITY }];
+    this.sources = new Map(Object.entries(position.sources));
+  }
+
+  get nextOffset(): bigint {
+    return this.next;
+  }
+
+  /** Puts the stored rows back: for each series at least those at or above `Device.floorsAt` of its watermark. */
+  restore(restored: readonly RestoredSeries[]): void {
+    for (const { site, device, newest } of restored) {
+      const found = this.device(site, device);
+      if (newest > found.newest) found.newest = newest;
+      if (newest > this.newest) this.newest = newest;
+    }
+    for (const device of this.all) {
+      if (device.newest !== Number.NEGATIVE_INFINITY)
+        device.floors = Device.floorsAt(device.newest - this.options.outOfOrdernessMs);
+    }
+    for (const stored of restored) {
+      const device = this.device(stored.site, stored.device);
+      const series = new Series(stored.site, stored.device, stored.metric);
+      series.id = stored.id;
+      series.unit = stored.unit ?? undefined;
+      device.series.set(stored.metric, series);
+      for (const { level, figures } of stored.rows) {
+        if (figures.start >= (device.floors[level] as number)) series.supply(level, figures);
+      }
+      series.markOpen();
+      if (series.nextClose !== Number.POSITIVE_INFINITY) device.open = true;
+    }
+  }
+
+  /**
+   * Folds the lines of one record. A record below `nextOffset` is in the rows already and only restores the duplicate
+   * horizon. Returns the number of readings in the record that were folded or buried.
+   * @param now the caller's monotonic clock, milliseconds; decides only when a device counts as idle
+   */
+  apply(offset: bigint, lines: readonly string[], now: number): number {
+    const replay = offset < this.next;
+    const before = this.clock;
+    let readings = 0;
+    for (let index = 0; index < lines.length; index++) {
+      const line = lines[index] as string;
+      let parsed: ParsedLine;
+      try {
+        parsed = this.parse(line);
+      } catch (error) {
+        if (replay) continue;
+        this.bury('decode', offset, index, line, (error as Error).message, null, null, null);
+        this.counts.undecodable++;
+        continue;
+      }
+      readings += this.applyParsed(offset, index, line, parsed, replay, now);
+    }
+    const last = this.marks[this.marks.length - 1] as { clock: number };
+    if (before >= last.clock + this.options.dedupHorizonMs / MARKS_PER_HORIZON)
+      this.marks.push({ offset, clock: before });
+    if (!replay) this.next = offset + 1n;
+    return readings;
+  }
+
+  /** Throws when the line is not an envelope; changes nothing. */
+  private parse(line: string): ParsedLine {
+    const envelope = decodeEnvelope(line);
+    checkEnvelope(envelope);
+    // Names are checked once, where they are new: the edge has checked them, a foreign producer may not have.
+    const known = this.sites.get(envelope.site)?.get(envelope.device);
+    if (known === undefined) checkNames(envelope);
+    if (envelope.metric !== undefined && known?.series.has(envelope.metric) !== true) checkNames(envelope);
+    const payload =
+      envelope.payloadText === undefined ? envelope.payload : (JSON.parse(envelope.payloadText) as unknown);
+    return { envelope, interpretation: interpret(payload, envelope) };
+  }
+
+  private applyParsed(
+    offset: bigint,
+    index: number,
+    line: string,
+    { envelope, interpretation: { readings, refusals } }: ParsedLine,
+    replay: boolean,
+    now: number,
+  ): number {
+    const { at, edge, n } = envelope;
+    if (at > this.clock) this.clock = at;
+    const since = this.clock - this.options.dedupHorizonMs;
+    const device = this.device(envelope.site, envelope.device);
+    const resent = replay || n <= (this.sources.get(edge) ?? -1);
+    if (!resent) this.sources.set(edge, n);
+    const repeated = this.repeatedPublish(device, envelope, line, readings, since);
+    let late: number[] | null = null;
+    for (let i = 0; i < readings.length; i++) {
+      const reading = readings[i] as Reading;
+      const series = this.series(device, reading);
+      let duplicate = repeated;
+      if (reading.stamped && reading.seq !== undefined) {
+        duplicate = !resent && series.arrivals.has(reading.ts, reading.seq, since);
+        series.arrivals.put(reading.ts, reading.seq, this.clock, since, this.options.dedupCount);
+      }
+      if (resent || duplicate) {
+        this.counts.duplicate += replay ? 0 : 1;
+      } else if (!this.fold(device, series, reading, now)) {
+        late ??= [];
+        late.push(i);
+      }
+    }
+    if (replay) return 0;
+    if (late !== null) {
+      const text = `later than the allowed lateness of ${this.options.allowedLatenessMs} ms behind its device's watermark`;
+      this.bury('late', offset, index, line, text, late, envelope.device, at);
+      this.counts.late += late.length;
+    }
+    const refusal = refusals[0];
+    if (refusal !== undefined && !resent) {
+      const { reason, message } = refusal;
+      this.bury(reason as BuriedLine['reason'], offset, index, line, message, null, envelope.device, at);
+      this.counts.undecodable++;
+    }
+    return readings.length;
+  }
+
+  /** False when the reading is too late for its pane. */
+  private fold(device: Device, series: Series, reading: Reading, now: number): boolean {
+    const { ts, value } = reading;
+    const pane = paneOf(ts);
+    const { outOfOrdernessMs, allowedLatenessMs } = this.options;
+    const watermark = device.newest - outOfOrdernessMs;
+    if (pane + PANE_MS + allowedLatenessMs <= watermark) return false;
+    if (isCold(device, pane)) {
+      series.addCold(pane, value, ts);
+      this.coldSeries.add(series);
+      this.counts.merged++;
+    } else {
+      series.add(pane, value, ts);
+    }
+    if (pane > device.newest) {
+      device.newest = pane;
+      if (pane > this.newest) this.newest = pane;
+    }
+    if (series.unit === undefined && reading.unit !== undefined) series.unit = reading.unit;
+    device.touched = true;
+    device.touchedAt = now;
+    this.counts.stored++;
+    return true;
+  }
+
+  /**
+   * Readings without an identity of their own (no `seq`, or no `ts`) are duplicates only when their publish has the
+   * DUP flag and the same client sent the same packet id and payload within the horizon [MQTT-3.3.1-1].
+   */
+  private repeatedPublish(
+    device: Device,
+    envelope: Envelope,
+    line: string,
+    readings: readonly Reading[],
+    since: number,
+  ): boolean {
+    const { mid } = envelope;
+    if (mid === undefined || !readings.some((reading) => reading.seq === undefined || !reading.stamped))
+      return false;
+    const start = line.indexOf(',"payload');
+    const hash = hashText(line, start);
+    device.publishes ??= new ArrivalRing();
+    const repeated = envelope.dup === true && device.publishes.has(mid, hash, since);
+    device.publishes.put(mid, hash, this.clock, since, this.options.dedupCount);
+    return repeated;
+  }
+
+  private device(site: string, id: string): Device {
+    let devices = this.sites.get(site);
+    if (devices === undefined) {
+      devices = new Map();
+      this.sites.set(site, devices);
+    }
+    let device = devices.get(id);
+    if (device === undefined) {
+      device = new Device(site, id);
+      devices.set(id, device);
+      this.all.push(device);
+    }
+    return device;
+  }
+
+  private series(device: Device, reading: Reading): Series {
+    let series = device.series.get(reading.metric);
+    if (series === undefined) {
+      series = new Series(device.site, device.device, reading.metric);
+      device.series.set(reading.metric, series);
+      this.fresh.push(series);
+    }
+    return series;
+  }
+
+  private bury(
+    reason: BuriedLine['reason'],
+    offset: bigint,
+    index: number,
+    line: string,
+    message: string,
+    readings: number[] | null,
+    device: string | null,
+    at: number | null,
+  ): void {
+    this.buried.push({ reason, offset, index, line, message, readings, device, at });
+  }
+
+  /** Series that need an `id` before `collect`. The caller sets it. */
+  freshSeries(): readonly Series[] {
+    return this.fresh.filter((series) => series.id === 0);
+  }
+
+  /** Stored rows that must be supplied before `collect`, for late readings. Ask after the fresh series have ids. */
+  coldRanges(): ColdRange[] {
+    const ranges: ColdRange[] = [];
+    for (const series of this.coldSeries) {
+      const device = this.device(series.site, series.device);
+      series.coldRanges(device.floors, ranges);
+    }
+    return ranges;
+  }
+
+  /** Whether `collect` would hand out rows or move the position. */
+  hasWork(now: number, committed: bigint): boolean {
+    return this.next !== committed || this.all.some((device) => device.open && this.isIdle(device, now));
+  }
+
+  private isIdle(device: Device, now: number): boolean {
+    return now - device.touchedAt >= this.options.idleTimeoutMs;
+  }
+
+  /** Every row that changed since the last call, per level. Handed-out rows count as written: write them or rebuild. */
+  collect(now: number, levels: readonly LevelChanges[]): void {
+    const emit = (level: number, series: Series, window: Window, changed: boolean): void => {
+      const changes = levels[level] as LevelChanges;
+      (changed ? changes.changed : changes.added).push({ series, window });
+    };
+    // A window below the floor may have a row that memory does not know, so its row always goes by way of the upsert.
+    for (const device of this.all) {
+      const idle = device.open && this.isIdle(device, now);
+      if (!device.touched && !idle) continue;
+      const floors = device.floors;
+      device.collect(this.options.outOfOrdernessMs, idle, (level, series, window, changed) =>
+        emit(level, series, window, changed || window.start < (floors[level] as number)),
+      );
+    }
+    this.coldSeries = new Set();
+    this.fresh.length = 0;
+  }
+
+  /** Where the rows handed out so far stand in the log. */
+  position(): Position {
+    const since = this.clock - this.options.dedupHorizonMs;
+    while (this.marks.length > 1 && (this.marks[1] as { clock: number }).clock < since) this.marks.shift();
+    const first = this.marks[0] as { offset: bigint };
+    return {
+      nextOffset: this.next,
+      replayOffset: earlier(first.offset, this.next),
+      sources: Object.fromEntries(this.sources),
+    };
+  }
+
+  takeCounts(): Counts {
+    const counts = this.counts;
+    this.counts = noCounts();
+    return counts;
+  }
+
+  /** Dead letters since the last call; they must be durable before `position` is stored. */
+  takeBuried(): readonly BuriedLine[] {
+    const buried = this.buried;
+    this.buried = [];
+    return buried;
+  }
+}
+
+interface ParsedLine {
+  readonly envelope: Envelope;
+  readonly interpretation: Interpretation;
+}
+
+const MARKS_PER_HORIZON = 64;
+
+function checkEnvelope(envelope: Envelope): void {
+  const { site, device, edge, n, at } = envelope;
+  if (typeof site !== 'string' || typeof device !== 'string' || typeof edge !== 'string')
+    throw new TypeError('an envelope needs the texts edge, site and device');
+  if (!Number.isSafeInteger(n) || !Number.isSafeInteger(at))
+    throw new TypeError('an envelope needs the whole numbers n and at');
+}
+
+function checkNames({ site, device, metric }: Envelope): void {
+  if (!isName(site, LIMITS.siteBytes) || !isName(device, LIMITS.deviceBytes))
+    throw new TypeError('an envelope names a site or device that cannot be a name');
+  if (metric !== undefined && !isName(metric, LIMITS.metricBytes))
+    throw new TypeError('an envelope names a metric that cannot be a name');
+}
+
+function earlier(a: bigint, b: bigint): bigint {
+  if (a < b) return a;
+  return b;
+}

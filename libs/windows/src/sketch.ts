@@ -1,0 +1,203 @@
+/**
+ * DDSketch: a quantile sketch with relative error, mergeable without loss.
+ * Source: C. Masson, J. E. Rim, H. K. Lee, "DDSketch: A Fast and Fully-Mergeable Quantile Sketch with
+ * Relative-Error Guarantees", PVLDB 12(12), 2019.
+ *
+ * A value v > 0 falls into bucket i = ⌈log_γ v⌉, γ = (1 + α) / (1 - α), and is read back as 2γ^i / (γ + 1), which is
+ * within α of every value of the bucket. Negative values mirror the positive ones; zero has a bucket of its own.
+ * All three live in one sorted list of integer keys, so keys in order are values in order.
+ */
+
+/** α: largest relative error of a quantile. */
+export const RELATIVE_ERROR = 0.01;
+/**
+ * Bound: a sign holds buckets of at most this span of indexes below its largest magnitude; smaller magnitudes are
+ * counted in the lowest bucket of the span. 4,096 buckets span a factor of 10^35: a quantile is within 1 %, or within
+ * 10^-35 of the largest magnitude. Which bucket a value ends in depends only on the largest magnitude of all, so the
+ * collapse keeps merges independent of their order.
+ */
+export const MAX_SPAN = 4_096;
+
+const GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR);
+const LOG_GAMMA = Math.log(GAMMA);
+const LOG_MIDDLE = Math.log(2 / (GAMMA + 1));
+/** Larger than any index of a 64-bit float (±35,500), so that positive keys are > 0 and negative ones < 0. */
+const OFFSET = 40_000;
+/** Magnitudes below the smallest normal float count as zero. */
+const MIN_MAGNITUDE = 2 ** -1022;
+
+function keyOf(value: number): number {
+  if (value >= MIN_MAGNITUDE) return Math.ceil(Math.log(value) / LOG_GAMMA) + OFFSET;
+  if (value <= -MIN_MAGNITUDE) return -Math.ceil(Math.log(-value) / LOG_GAMMA) - OFFSET;
+  return 0;
+}
+
+function bucketValue(key: number): number {
+  if (key === 0) return 0;
+  const log = (Math.abs(key) - OFFSET) * LOG_GAMMA + LOG_MIDDLE;
+  const magnitude = Math.min(Number.MAX_VALUE, Math.exp(log));
+  return key > 0 ? magnitude : -magnitude;
+}
+
+export class Sketch {
+  /** Ascending. */
+  private keys: number[] = [];
+  private counts: number[] = [];
+
+  /** Buckets in use. */
+  get size(): number {
+    return this.keys.length;
+  }
+
+  /** @param value finite */
+  add(value: number): void {
+    const key = keyOf(value);
+    const { keys, counts } = this;
+    let at = keys.length;
+    while (at > 0 && (keys[at - 1] as number) > key) at--;
+    if (at > 0 && keys[at - 1] === key) {
+      counts[at - 1] = (counts[at - 1] as number) + 1;
+      return;
+    }
+    if (at === keys.length) {
+      keys.push(key);
+      counts.push(1);
+    } else {
+      keys.splice(at, 0, key);
+      counts.splice(at, 0, 1);
+    }
+    this.bound();
+  }
+
+  merge(other: Sketch): void {
+    if (other.keys.length === 0) return;
+    const keys: number[] = [];
+    const counts: number[] = [];
+    let i = 0;
+    let j = 0;
+    while (i < this.keys.length || j < other.keys.length) {
+      const a = i < this.keys.length ? (this.keys[i] as number) : Number.POSITIVE_INFINITY;
+      const b = j < other.keys.length ? (other.keys[j] as number) : Number.POSITIVE_INFINITY;
+      keys.push(Math.min(a, b));
+      counts.push((a <= b ? (this.counts[i++] as number) : 0) + (b <= a ? (other.counts[j++] as number) : 0));
+    }
+    this.keys = keys;
+    this.counts = counts;
+    this.bound();
+  }
+
+  /**
+   * The value at rank ⌊1 + q (n - 1)⌋ of the sorted values, within 1 %. NaN when the sketch is empty.
+   * @param q 0..1
+   */
+  quantile(q: number): number {
+    const { keys, counts } = this;
+    let total = 0;
+    for (let i = 0; i < counts.length; i++) total += counts[i] as number;
+    if (total === 0) return Number.NaN;
+    const rank = Math.floor(1 + q * (total - 1));
+    let seen = 0;
+    for (let i = 0; i < keys.length; i++) {
+      seen += counts[i] as number;
+      if (seen >= rank) return bucketValue(keys[i] as number);
+    }
+    return bucketValue(keys[keys.length - 1] as number);
+  }
+
+  private bound(): void {
+    const { keys } = this;
+    const n = keys.length;
+    if ((keys[n - 1] as number) - (keys[0] as number) < MAX_SPAN) return;
+    const top = keys[n - 1] as number;
+    if (top > 0) {
+      let low = n - 1;
+      while (low > 0 && (keys[low - 1] as number) > 0) low--;
+      const floor = top - MAX_SPAN + 1;
+      if ((keys[low] as number) < floor) this.fold(low, floor);
+    }
+    const bottom = keys[0] as number;
+    if (bottom < 0) {
+      let high = 0;
+      while (high + 1 < keys.length && (keys[high + 1] as number) < 0) high++;
+      const ceiling = bottom + MAX_SPAN - 1;
+      if ((keys[high] as number) > ceiling) this.foldDown(high, ceiling);
+    }
+  }
+
+  /** Moves the buckets from `low` on that lie below `floor` into the bucket `floor`. */
+  private fold(low: number, floor: number): void {
+    let end = low;
+    let sum = 0;
+    while ((this.keys[end] as number) <= floor) sum += this.counts[end++] as number;
+    this.keys.splice(low, end - low, floor);
+    this.counts.splice(low, end - low, sum);
+  }
+
+  /** Moves the buckets up to `high` that lie above `ceiling` into the bucket `ceiling`. */
+  private foldDown(high: number, ceiling: number): void {
+    let begin = high;
+    let sum = 0;
+    while (begin >= 0 && (this.keys[begin] as number) >= ceiling) sum += this.counts[begin--] as number;
+    this.keys.splice(begin + 1, high - begin, ceiling);
+    this.counts.splice(begin + 1, high - begin, sum);
+  }
+
+  /** Version, number of buckets, first key (zigzag), then for each bucket: gap to the next key and count. Varints. */
+  encode(): Buffer {
+    const { keys, counts } = this;
+    const out = Buffer.allocUnsafe(16 + keys.length * 13);
+    out[0] = FORMAT;
+    let at = putVarint(out, 1, keys.length);
+    let previous = 0;
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] as number;
+      at =
+        i === 0 ? putVarint(out, at, key < 0 ? -2 * key - 1 : 2 * key) : putVarint(out, at, key - previous);
+      at = putVarint(out, at, counts[i] as number);
+      previous = key;
+    }
+    return out.subarray(0, at);
+  }
+
+  /** Throws a RangeError when the bytes are not an encoded sketch. */
+  static decode(bytes: Uint8Array): Sketch {
+    if (bytes[0] !== FORMAT) throw new RangeError(`sketch format ${String(bytes[0])} is not known`);
+    const cursor = { at: 1 };
+    const sketch = new Sketch();
+    const n = getVarint(bytes, cursor);
+    let key = 0;
+    for (let i = 0; i < n; i++) {
+      const raw = getVarint(bytes, cursor);
+      key = i === 0 ? (raw % 2 === 1 ? -(raw + 1) / 2 : raw / 2) : key + raw;
+      sketch.keys.push(key);
+      sketch.counts.push(getVarint(bytes, cursor));
+    }
+    if (cursor.at !== bytes.length) throw new RangeError('a sketch has bytes after its last bucket');
+    return sketch;
+  }
+}
+
+const FORMAT = 1;
+
+function putVarint(out: Buffer, at: number, value: number): number {
+  let rest = value;
+  while (rest >= 0x80) {
+    out[at++] = (rest % 0x80) | 0x80;
+    rest = Math.floor(rest / 0x80);
+  }
+  out[at++] = rest;
+  return at;
+}
+
+function getVarint(bytes: Uint8Array, cursor: { at: number }): number {
+  let value = 0;
+  let factor = 1;
+  for (;;) {
+    const byte = bytes[cursor.at++];
+    if (byte === undefined) throw new RangeError('a sketch ends in the middle of a number');
+    value += (byte & 0x7f) * factor;
+    if (byte < 0x80) return value;
+    factor *= 0x80;
+    if (factor > 2 ** 49) throw new RangeError('a number in a sketch is too long');
+  }
+}
