@@ -1,0 +1,66 @@
+import { isUtf8 } from 'node:buffer';
+import type { Delivery } from '@weir/connect-rabbitmq';
+import { WeirError } from '@weir/flow';
+import { isName, LIMITS } from '@weir/reading';
+
+export interface TelemetryReading {
+  readonly device: string;
+  /** Event time, epoch milliseconds. */
+  readonly ts: number;
+  readonly value: number;
+}
+
+export interface TelemetryBatch {
+  readonly site: string;
+  readonly metric: string;
+  readonly readings: readonly TelemetryReading[];
+  /** Why some lines are not readings; the good ones still count. Absent when all are. */
+  readonly error?: WeirError;
+}
+
+const refusal = (delivery: Delivery, why: string): WeirError =>
+  new WeirError('WEIR_DECODE', 'data', `decoding a message of ${delivery.queue} (${delivery.key}): ${why}`);
+
+/** Site and metric of a telemetry message. Throws a data error when its headers do not name them. */
+export function telemetrySource(delivery: Delivery): { site: string; metric: string } {
+  const { site, metric } = delivery.headers;
+  if (typeof site !== 'string' || !isName(site, LIMITS.siteBytes))
+    throw refusal(delivery, 'the header site is missing or not a name');
+  if (typeof metric !== 'string' || !isName(metric, LIMITS.metricBytes))
+    throw refusal(delivery, 'the header metric is missing or not a name');
+  return { site, metric };
+}
+
+function parseLine(text: string): TelemetryReading | string {
+  let line: unknown;
+  try {
+    line = JSON.parse(text);
+  } catch {
+    return 'is not JSON';
+  }
+  if (typeof line !== 'object' || line === null) return 'is not an object';
+  const { device, ts, value } = line as Record<string, unknown>;
+  if (typeof device !== 'string' || !isName(device, LIMITS.deviceBytes)) return 'names no device';
+  if (typeof ts !== 'number' || !Number.isSafeInteger(ts)) return 'has no ts in epoch milliseconds';
+  if (typeof value !== 'number' || !Number.isFinite(value)) return 'has no finite value';
+  return { device, ts, value };
+}
+
+/** The readings of a telemetry message: NDJSON, one line each. Never throws for bad lines. */
+export function decodeTelemetry(
+  delivery: Delivery,
+  source: { site: string; metric: string },
+): TelemetryBatch {
+  if (!isUtf8(delivery.body))
+    return { ...source, readings: [], error: refusal(delivery, 'the body is not UTF-8') };
+  const readings: TelemetryReading[] = [];
+  let error: WeirError | undefined;
+  for (const [index, text] of delivery.body.toString().split('\n').entries()) {
+    if (text === '') continue;
+    const reading = parseLine(text);
+    if (typeof reading === 'string') error ??= refusal(delivery, `line ${index + 1} ${reading}`);
+    else readings.push(reading);
+  }
+  if (readings.length === 0) error ??= refusal(delivery, 'the body is empty');
+  return { ...source, readings, ...(error === undefined ? {} : { error }) };
+}
