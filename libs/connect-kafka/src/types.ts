@@ -104,7 +104,10 @@ export interface ConsumerOptions extends KafkaOptions {
   readonly groupId: string;
   readonly topic: string;
   readonly sessionTimeoutMs: number;
-  /** Largest fetch of one partition in bytes; at least the topic's max.message.bytes. 4 MiB when absent. */
+  /**
+   * Largest answer for one partition, in stored (compressed) bytes; 1 MiB when absent, and four times that for an
+   * answer as a whole. Unpacked it is several times larger, all of it in memory at once. A larger record still comes.
+   */
   readonly maxBytesPerPartition?: number;
   /**
    * Bytes (as stored, compressed) for which the broker holds an answer back, at most `maxWaitMs`; 64 KiB when absent.

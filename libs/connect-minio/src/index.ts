@@ -1,0 +1,10 @@
+export {
+  type ArchiveInfo,
+  type ArchiveLine,
+  type ArchiveObject,
+  type ArchiveQuery,
+  type ArchiveReader,
+  openArchive,
+  parseArchiveKey,
+} from './archive.ts';
+export { type ListedObject, type Metadata, openStore, type Store, type StoreOptions } from './store.ts';
