@@ -36,7 +36,7 @@ export const archiverSection = z
   })
   .prefault({});
 
-const thresholdRule = z.strictObject({
+const ruleFields = z.strictObject({
   id: z
     .string()
     .regex(/^[a-z0-9-]{1,64}$/, 'lower-case letters, digits and - only')
@@ -53,11 +53,27 @@ const thresholdRule = z.strictObject({
   hold: duration().prefault('0s').describe('Event time for which the condition must last before it fires'),
   severity: z.enum(['info', 'warning', 'critical']).default('warning').describe('Severity of the alert'),
 });
+const thresholdRule = ruleFields.superRefine(({ above, below, clear }, context) => {
+  const refuse = (key: string, message: string): void =>
+    context.addIssue({ code: 'custom', path: [key], message });
+  if (above === undefined && below === undefined) {
+    refuse('above', 'a rule needs "above", "below" or both');
+  } else if (above !== undefined && below !== undefined) {
+    if (below >= above) refuse('below', 'must lie under "above"');
+    if (clear !== undefined) refuse('clear', 'goes with one limit only');
+  } else if (clear !== undefined && (above !== undefined ? clear > above : clear < Number(below))) {
+    refuse('clear', 'must lie on the good side of the limit');
+  }
+});
 
 export const alerterSection = z
   .strictObject({
     prefetch: whole(1, 10_000).default(50).describe('Messages taken at a time'),
-    rules: z.array(thresholdRule).default([]).describe('Threshold rules'),
+    rules: z
+      .array(thresholdRule)
+      .refine((rules) => new Set(rules.map(({ id }) => id)).size === rules.length, 'two rules share an id')
+      .default([])
+      .describe('Threshold rules'),
   })
   .prefault({});
 

@@ -1,0 +1,101 @@
+import { errorMessage } from '@weir/flow';
+import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import type { AlertChange } from './steps/evaluate-rules.ts';
+
+const DEVICE_EVENTS = new Set(['connected', 'disconnected', 'will']);
+export type AlertMessageOutcome = 'delivered' | 'unheard' | 'refused';
+
+/** Everything the alerter tells: each event owns its log line and its metrics. */
+export class AlerterEvents {
+  readonly #log: Logger;
+  readonly #limited = rateLimited();
+  readonly #ledger;
+  readonly #evaluated;
+  readonly #transitions;
+  readonly #messages;
+  readonly #deviceEvents;
+  readonly #batch;
+
+  constructor(log: Logger, metrics: Metrics) {
+    this.#log = log;
+    this.#ledger = metrics.counter('weir_ledger_readings_total', 'Readings by what became of them', [
+      'hop',
+      'outcome',
+      'reason',
+    ]);
+    this.#evaluated = metrics.counter('weir_alerter_evaluations_total', 'Readings compared with a rule');
+    this.#transitions = metrics.counter('weir_alert_transitions_total', 'Changes of alerts', [
+      'severity',
+      'state',
+    ]);
+    this.#messages = metrics.counter(
+      'weir_alert_messages_total',
+      'Messages published on weir.alerts; unheard: no queue was bound for it; refused: tried again later',
+      ['outcome'],
+    );
+    this.#deviceEvents = metrics.counter('weir_alerter_device_events_total', 'Device events received', [
+      'kind',
+    ]);
+    this.#batch = metrics.histogram(
+      'weir_alerter_batch_seconds',
+      'From the first read of a batch of telemetry messages to its commit',
+    );
+  }
+
+  batchEvaluated(
+    readings: number,
+    evaluated: number,
+    changes: readonly AlertChange[],
+    seconds: number,
+  ): void {
+    this.#ledger.inc({ hop: 'alerter', outcome: 'stored', reason: '' }, readings);
+    this.#evaluated.inc(evaluated);
+    this.#batch.observe(seconds);
+    for (const { series, severity, state, value, threshold, id } of changes) {
+      this.#transitions.inc({ severity, state });
+      if (state === 'firing') this.#log.warn({ alert: id, ...series, value, threshold }, 'alert fires');
+      else if (state === 'resolved') this.#log.info({ alert: id, ...series, value }, 'alert resolved');
+    }
+  }
+
+  /** Readings of a message that no rule watches: looked at no further. */
+  unwatched(readings: number): void {
+    this.#ledger.inc({ hop: 'alerter', outcome: 'stored', reason: '' }, readings);
+  }
+
+  /** The broker delivers it again, and buries it after the delivery limit. */
+  messageRejected(error: Error): void {
+    this.#ledger.inc({ hop: 'alerter', outcome: 'returned', reason: '' });
+    this.#limited('rejected', (suppressed) =>
+      this.#log.error({ suppressed }, `${errorMessage(error)}; after its delivery limit it is a dead letter`),
+    );
+  }
+
+  databaseAway(error: unknown, waitMs: number): void {
+    this.#limited('database', (suppressed) =>
+      this.#log.warn(
+        { suppressed, waitMs: Math.round(waitMs) },
+        `evaluating telemetry waits for the database: ${errorMessage(error)}`,
+      ),
+    );
+  }
+
+  alertMessage(outcome: AlertMessageOutcome, count: number): void {
+    if (count > 0) this.#messages.inc({ outcome }, count);
+  }
+
+  publishFailed(error: unknown): void {
+    this.#limited('publish', (suppressed) =>
+      this.#log.warn({ suppressed }, `alert messages wait in the database: ${errorMessage(error)}`),
+    );
+  }
+
+  alertsOfRemovedRules(closed: number): void {
+    if (closed > 0)
+      this.#log.info({ closed }, 'closed the alerts of rules that the configuration no longer has');
+  }
+
+  deviceEvent(kind: string): void {
+    this.#deviceEvents.inc({ kind: DEVICE_EVENTS.has(kind) ? kind : 'other' });
+  }
+}
