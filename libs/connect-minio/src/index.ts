@@ -7,4 +7,11 @@ export {
   openArchive,
   parseArchiveKey,
 } from './archive.ts';
-export { type ListedObject, type Metadata, openStore, type Store, type StoreOptions } from './store.ts';
+export {
+  ensureBucket,
+  type ListedObject,
+  type Metadata,
+  openStore,
+  type Store,
+  type StoreOptions,
+} from './store.ts';

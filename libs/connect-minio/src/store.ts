@@ -26,8 +26,8 @@ export interface ListedObject {
 
 /** An object store that speaks S3. Every failure is a `WeirError`; retries are the caller's. */
 export interface Store {
-  /** Creates the bucket unless it is there. */
-  ensureBucket(bucket: string): Promise<void>;
+  /** Creates the bucket unless it is there; true when it was created. */
+  ensureBucket(bucket: string): Promise<boolean>;
   /** Stores `body` as one object; the server verifies its SHA-256 (HTTP) or MD5 (HTTPS). Replaces an older one. */
   put(bucket: string, key: string, body: Buffer, metadata?: Metadata): Promise<void>;
   /** Throws a data error (`WEIR_STATE`) when there is no such object. */
@@ -72,10 +72,15 @@ export function openStore(options: StoreOptions): Store {
   return {
     ensureBucket: (bucket) =>
       mapped(`creating bucket ${bucket}`, async () => {
-        if (await client.bucketExists(bucket)) return;
-        await client.makeBucket(bucket).catch((error: { code?: string }) => {
-          if (error.code !== 'BucketAlreadyOwnedByYou' && error.code !== 'BucketAlreadyExists') throw error;
-        });
+        if (await client.bucketExists(bucket)) return false;
+        try {
+          await client.makeBucket(bucket);
+          return true;
+        } catch (error) {
+          const { code } = error as { code?: string };
+          if (code !== 'BucketAlreadyOwnedByYou' && code !== 'BucketAlreadyExists') throw error;
+          return false;
+        }
       }),
     put: (bucket, key, body, metadata = {}) =>
       mapped(`storing ${key} in ${bucket}`, async () => {
@@ -120,6 +125,16 @@ export function openStore(options: StoreOptions): Store {
       agent.destroy();
     },
   };
+}
+
+/** `Store.ensureBucket` for those who need nothing else of the store. */
+export async function ensureBucket(options: StoreOptions, bucket: string): Promise<boolean> {
+  const store = openStore(options);
+  try {
+    return await store.ensureBucket(bucket);
+  } finally {
+    store.close();
+  }
 }
 
 /** The minio client waits for ever on a server that stopped answering; a socket that is silent for long is ended. */
