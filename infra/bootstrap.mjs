@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // The first step of `npm start` and of the `weir` command. It runs on the machine's own Node (20 or newer) before
 // anything is installed, so it is plain JavaScript without dependencies: it installs them when they are missing or
-// older than the lockfile, then hands over to the command line on the Node of the project.
+// older than the lockfile, then hands over to the command line on the Node of the project, or with `--run FILE` to
+// another program of the checkout.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -200,8 +201,10 @@ async function prepare() {
 
 /** Exit code of the command line; a signal that ended it becomes 128 plus its number, as in a shell. */
 function handOver(args) {
-  const longRunning = args[0] === 'up';
-  const command = [NODE, join(CHECKOUT, 'apps', 'cli', 'src', 'main.ts'), ...args];
+  const [script, rest] =
+    args[0] === '--run' ? [args[1], args.slice(2)] : [join('apps', 'cli', 'src', 'main.ts'), args];
+  const longRunning = args[0] === '--run' || args[0] === 'up';
+  const command = [NODE, join(CHECKOUT, script), ...rest];
   // The long-running command stops in order even when this process is killed outright.
   if (longRunning && isOnPath('setpriv')) command.unshift('setpriv', '--pdeathsig', 'TERM');
   const child = spawn(command[0], command.slice(1), {
