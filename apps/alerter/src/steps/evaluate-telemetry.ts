@@ -12,7 +12,7 @@ export interface EvaluateTelemetryOptions {
   readonly rules: RuleSet;
   readonly store: AlertStore;
   readonly events: AlerterEvents;
-  /** Called after a commit that changed an alert. */
+  /** Called after a commit that changed an alert, or may have. */
   readonly onChange: () => void;
   /** While the database is away the deliveries wait here, in hand; when this aborts they go back to the queue. */
   readonly stopping: AbortSignal;
@@ -46,6 +46,8 @@ export function evaluateTelemetry({ rules, store, events, onChange, stopping }: 
     const series = touchedSeries(rules, batches);
     if (batches.length === 0) return settlements;
     const readings = batches.reduce((sum, batch) => sum + batch.readings.length, 0);
+    // A connection lost during COMMIT leaves it open whether the changes are stored; the retry then finds none.
+    let inDoubt = false;
     try {
       const { changes, evaluated } =
         series.size === 0
@@ -53,10 +55,13 @@ export function evaluateTelemetry({ rules, store, events, onChange, stopping }: 
           : await retrying(() => store.evaluate(series, (before) => evaluateRules(rules, before, batches)), {
               ...BACKOFF,
               signal: stopping,
-              onRetry: (error, _attempt, waitMs) => events.databaseAway(error, waitMs),
+              onRetry: (error, _attempt, waitMs) => {
+                inDoubt = true;
+                events.databaseAway(error, waitMs);
+              },
             });
       events.batchEvaluated(readings, evaluated, changes, (performance.now() - started) / 1_000);
-      if (changes.length > 0) onChange();
+      if (changes.length > 0 || inDoubt) onChange();
       return settlements;
     } catch (error) {
       if (!stopping.aborted && !isTransient(error)) throw error;

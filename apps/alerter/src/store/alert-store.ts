@@ -1,15 +1,8 @@
+import type { Database, Runner } from '@weir/connect-timescale';
 import { TABLES } from '@weir/topology';
 import { type SeriesKey, seriesKeyText } from '../rules/alert-id.ts';
 import type { RuleState } from '../rules/threshold.ts';
 import type { AlertChange, Evaluation } from '../steps/evaluate-rules.ts';
-
-/** What the store needs of the database (`@weir/connect-timescale`). */
-export interface Sql {
-  query<R>(text: string, values?: readonly unknown[]): Promise<readonly R[]>;
-}
-export interface AlertDatabase extends Sql {
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
-}
 
 export interface UnsentAlert {
   readonly id: string;
@@ -61,8 +54,9 @@ const columns = (series: readonly SeriesKey[]): string[][] => [
   series.map(({ metric }) => metric),
 ];
 
-async function readStates(sql: Sql, series: readonly SeriesKey[]): Promise<Map<string, RuleState>> {
+async function readStates(sql: Runner, series: readonly SeriesKey[]): Promise<Map<string, RuleState>> {
   const rows = await sql.query<StateRow>(
+    'reading the states of rules',
     `SELECT rule, site, device, metric, phase, since_ms::text, last_ts_ms::text
        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS wanted (rule, site, device, metric)
        JOIN ${TABLES.alertRuleState} USING (rule, site, device, metric)`,
@@ -80,9 +74,10 @@ async function readStates(sql: Sql, series: readonly SeriesKey[]): Promise<Map<s
   );
 }
 
-async function writeStates(sql: Sql, states: Evaluation['states']): Promise<void> {
+async function writeStates(sql: Runner, states: Evaluation['states']): Promise<void> {
   const rows = [...states.values()];
   await sql.query(
+    'writing the states of rules',
     `INSERT INTO ${TABLES.alertRuleState} (rule, site, device, metric, phase, since_ms, last_ts_ms)
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
      ON CONFLICT (rule, site, device, metric) DO UPDATE
@@ -99,14 +94,16 @@ async function writeStates(sql: Sql, states: Evaluation['states']): Promise<void
 const time = (ms: number | undefined): string | null =>
   ms === undefined ? null : new Date(ms).toISOString();
 
-async function writeAlerts(sql: Sql, changes: readonly AlertChange[], now: number): Promise<void> {
+async function writeAlerts(sql: Runner, changes: readonly AlertChange[], now: number): Promise<void> {
   const vanished = changes.filter(({ state, opened }) => state === 'vanished' && !opened);
   const changed = changes.filter(({ state, opened }) => state !== 'vanished' && !opened);
   const opened = changes.filter(({ state, opened }) => state !== 'vanished' && opened);
   if (vanished.length > 0) {
-    await sql.query(`DELETE FROM ${TABLES.alerts} WHERE id = ANY($1::uuid[]) AND state = 'pending'`, [
-      vanished.map(({ id }) => id),
-    ]);
+    await sql.query(
+      'removing alerts that vanished',
+      `DELETE FROM ${TABLES.alerts} WHERE id = ANY($1::uuid[]) AND state = 'pending'`,
+      [vanished.map(({ id }) => id)],
+    );
   }
   const details = (list: readonly AlertChange[]): unknown[][] => [
     list.map(({ id }) => id),
@@ -120,6 +117,7 @@ async function writeAlerts(sql: Sql, changes: readonly AlertChange[], now: numbe
   // Before the new ones: a series that resolved and began again in one batch has one open alert at any moment.
   if (changed.length > 0) {
     await sql.query(
+      'writing alerts',
       `UPDATE ${TABLES.alerts} AS a
           SET state = c.state, value = c.value, threshold = c.threshold,
               fired_at = coalesce(a.fired_at, c.fired_at), fired_value = coalesce(a.fired_value, c.fired_value),
@@ -132,6 +130,7 @@ async function writeAlerts(sql: Sql, changes: readonly AlertChange[], now: numbe
   }
   if (opened.length > 0) {
     await sql.query(
+      'writing alerts',
       `INSERT INTO ${TABLES.alerts} (id, state, value, threshold, fired_at, fired_value, resolved_at, started_at,
                                      severity, rule, site, device, metric, updated_at)
        SELECT *, $14::timestamptz
@@ -150,32 +149,40 @@ async function writeAlerts(sql: Sql, changes: readonly AlertChange[], now: numbe
   }
 }
 
-export function alertStore(database: AlertDatabase, now: () => number = Date.now): AlertStore {
+export function alertStore(database: Database, now: () => number = Date.now): AlertStore {
   return {
     evaluate: (series, evaluate) =>
-      database.transaction(async (sql) => {
-        await sql.query('SELECT pg_advisory_xact_lock($1)', [EVALUATION_LOCK]);
+      database.transaction('evaluating telemetry', async (sql) => {
+        await sql.query('waiting for other alerters', 'SELECT pg_advisory_xact_lock($1)', [EVALUATION_LOCK]);
         const evaluation = evaluate(await readStates(sql, [...series.values()]));
         if (evaluation.states.size > 0) await writeStates(sql, evaluation.states);
         await writeAlerts(sql, evaluation.changes, now());
         return evaluation;
       }),
     closeRemoved: (ruleIds) =>
-      database.transaction(async (sql) => {
-        await sql.query('SELECT pg_advisory_xact_lock($1)', [EVALUATION_LOCK]);
-        await sql.query(`DELETE FROM ${TABLES.alerts} WHERE state = 'pending' AND rule <> ALL($1::text[])`, [
-          ruleIds,
-        ]);
+      database.transaction('closing alerts of removed rules', async (sql) => {
+        await sql.query('waiting for other alerters', 'SELECT pg_advisory_xact_lock($1)', [EVALUATION_LOCK]);
+        await sql.query(
+          'closing alerts of removed rules',
+          `DELETE FROM ${TABLES.alerts} WHERE state = 'pending' AND rule <> ALL($1::text[])`,
+          [ruleIds],
+        );
         const closed = await sql.query(
+          'closing alerts of removed rules',
           `UPDATE ${TABLES.alerts} SET state = 'resolved', resolved_at = $2, updated_at = $2
             WHERE state = 'firing' AND rule <> ALL($1::text[]) RETURNING id`,
           [ruleIds, time(now())],
         );
-        await sql.query(`DELETE FROM ${TABLES.alertRuleState} WHERE rule <> ALL($1::text[])`, [ruleIds]);
+        await sql.query(
+          'forgetting the states of removed rules',
+          `DELETE FROM ${TABLES.alertRuleState} WHERE rule <> ALL($1::text[])`,
+          [ruleIds],
+        );
         return closed.length;
       }),
     unsent: (limit) =>
       database.query<UnsentAlert>(
+        'reading unsent alerts',
         `SELECT id, rule, site, device, metric, severity, state, value, fired_value, threshold, started_at, fired_at,
                 resolved_at, updated_at, firing_sent
            FROM ${TABLES.alerts}
@@ -185,6 +192,7 @@ export function alertStore(database: AlertDatabase, now: () => number = Date.now
       ),
     markSent: async (firing, resolved) => {
       await database.query(
+        'marking alerts as sent',
         `UPDATE ${TABLES.alerts}
             SET firing_sent = firing_sent OR id = ANY($1::uuid[]), resolved_sent = resolved_sent OR id = ANY($2::uuid[])
           WHERE id = ANY($1::uuid[]) OR id = ANY($2::uuid[])`,
