@@ -7,7 +7,8 @@ import type { ValueModel } from './values.ts';
 
 export interface Metric {
   readonly name: string;
-  readonly unit: string;
+  /** Sent with a single metric; undefined when nobody knows it. */
+  readonly unit: string | undefined;
   readonly next: ValueModel;
 }
 
@@ -171,8 +172,10 @@ export class VirtualDevice {
 /** The payload forms of the conventions: `value` with its unit, or `values` by metric. */
 export function payloadOf(metrics: DeviceOptions['metrics'], ts: number, seq: number): string {
   const [first, ...others] = metrics;
-  if (others.length === 0)
-    return `{"ts":${ts},"seq":${seq},"value":${first.next(ts)},"unit":"${first.unit}"}`;
+  if (others.length === 0) {
+    const unit = first.unit === undefined ? '' : `,"unit":"${first.unit}"`;
+    return `{"ts":${ts},"seq":${seq},"value":${first.next(ts)}${unit}}`;
+  }
   const values = metrics.map(({ name, next }) => `"${name}":${next(ts)}`).join(',');
   return `{"ts":${ts},"seq":${seq},"values":{${values}}}`;
 }

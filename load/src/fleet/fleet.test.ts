@@ -195,7 +195,6 @@ test('a recording is replayed step by step, goes on after a restart and begins a
     site: 's',
     device: 'm',
     metric: 'temperature',
-    unit: 'C',
     from: '2020-01-01 00:04:00',
   };
   const first = new Fleet({ ...given, recorded });

@@ -11,7 +11,6 @@ export interface RecordedDevice {
   readonly site: string;
   readonly device: string;
   readonly metric: string;
-  readonly unit: string;
   /** Time in the recording at which the first run begins. */
   readonly from: string;
 }
@@ -187,7 +186,7 @@ export class Fleet {
 
   /** One recorded step at each measurement, then from the beginning; the position outlives the process. */
   #replay(recorded: RecordedDevice): VirtualDevice {
-    const { device, site, metric, unit } = recorded;
+    const { device, site, metric } = recorded;
     const recording = readRecording(recorded.file);
     const count = recording.values.length;
     let at = this.#state.position(device) ?? positionOf(recording, recorded.from);
@@ -198,6 +197,6 @@ export class Fleet {
       return value;
     };
     const random = seeded(seedOf(this.#options.seed, device));
-    return this.#device(site, device, [{ name: metric, unit, next }], random);
+    return this.#device(site, device, [{ name: metric, unit: undefined, next }], random);
   }
 }

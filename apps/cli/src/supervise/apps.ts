@@ -1,0 +1,21 @@
+import type { PortName } from '@weir/topology';
+
+/** A process that `weir up` runs, in the order in which it stops. */
+export interface AppSpec {
+  readonly name: string;
+  /** Where its /readyz and /metrics are. */
+  readonly port: PortName;
+  /** Other ports that it listens on. */
+  readonly doors: readonly PortName[];
+  /** Apps of one rank stop together, lower ranks first: nothing new comes in while what is inside drains. */
+  readonly stopRank: number;
+}
+
+export const FLEET: AppSpec = { name: 'fleet', port: 'fleetHttp', doors: [], stopRank: 0 };
+export const APPS: readonly AppSpec[] = [
+  { name: 'edge', port: 'edgeHttp', doors: ['mqtt', 'mqttWs'], stopRank: 1 },
+  { name: 'aggregator', port: 'aggregatorHttp', doors: [], stopRank: 2 },
+  { name: 'archiver', port: 'archiverHttp', doors: [], stopRank: 2 },
+  { name: 'alerter', port: 'alerterHttp', doors: [], stopRank: 2 },
+  { name: 'gateway', port: 'gateway', doors: [], stopRank: 2 },
+];

@@ -1,0 +1,49 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isSameProcess, type ProcessId } from '@weir/infra';
+import type { AppState } from './app-process.ts';
+
+export interface AppLine {
+  readonly name: string;
+  readonly state: AppState;
+  readonly detail: string;
+  readonly pid: number | null;
+  readonly restarts: number;
+  readonly logFile: string;
+}
+
+/** What the supervisor of a data folder says about itself, for `weir status` and `weir down`. */
+export interface Run {
+  readonly supervisor: ProcessId;
+  readonly state: 'starting' | 'running' | 'stopping';
+  /** What it is doing while it starts or stops. */
+  readonly doing: string;
+  readonly servers: 'native' | 'containers';
+  readonly portOffset: number;
+  readonly startedAt: string;
+  readonly apps: readonly AppLine[];
+}
+
+const pathOf = (folder: string): string => join(folder, 'run.json');
+
+export function writeRun(folder: string, run: Run): void {
+  mkdirSync(folder, { recursive: true });
+  const unfinished = `${pathOf(folder)}.${process.pid}`;
+  writeFileSync(unfinished, `${JSON.stringify(run, null, 2)}\n`, { mode: 0o600 });
+  renameSync(unfinished, pathOf(folder));
+}
+
+export function removeRun(folder: string): void {
+  rmSync(pathOf(folder), { force: true });
+}
+
+/** The run of this folder: alive, or left behind by a supervisor that was killed. */
+export function readRun(folder: string): { readonly run: Run; readonly alive: boolean } | undefined {
+  try {
+    const run = JSON.parse(readFileSync(pathOf(folder), 'utf8')) as Run;
+    return { run, alive: isSameProcess(run.supervisor) };
+  } catch {
+    // None, or damaged by a full disk: there is nothing in it that cannot be found out again.
+    return undefined;
+  }
+}

@@ -1,0 +1,150 @@
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Config } from '@weir/config';
+import { openAdmin } from '@weir/connect-kafka';
+import { openArchive, openStore } from '@weir/connect-minio';
+import { applyTopology, queueDepths, vhostOf } from '@weir/connect-rabbitmq';
+import { migrate, openDatabase } from '@weir/connect-timescale';
+import { WeirError } from '@weir/flow';
+import { archiveBucket, kafkaTopology, QUEUES } from '@weir/topology';
+import { ROOT } from './paths.ts';
+import { quietLogger } from './settings.ts';
+
+/** One part of the topology. */
+export interface TopologyPart {
+  readonly name: string;
+  readonly what: string;
+  /** Idempotent; resolves to a sentence about what was done. */
+  apply(): Promise<string>;
+}
+
+/** What of one part is not there. */
+export interface TopologyCheck {
+  readonly name: string;
+  readonly what: string;
+  missing(): Promise<readonly string[]>;
+}
+
+const MIGRATIONS = join(ROOT, 'infra/migrations');
+
+/** Everything that must exist before the apps run. Each part is independent of the others. */
+export function topologyParts(config: Config): readonly TopologyPart[] {
+  const { namespace, kafka, rabbitmq, timescale, minio } = config;
+  const { readings, deadLetters } = kafkaTopology(namespace);
+  const bucket = archiveBucket(namespace);
+  return [
+    {
+      name: 'kafka',
+      what: `Kafka topics ${readings.name}, ${deadLetters.name}`,
+      async apply() {
+        const admin = openAdmin({ brokers: kafka.brokers, clientId: 'weir-topology', log: quietLogger() });
+        try {
+          const { created } = await admin.applyTopics([readings, deadLetters]);
+          return created.length === 0 ? 'present' : `created ${created.join(', ')}`;
+        } finally {
+          await admin.close();
+        }
+      },
+    },
+    {
+      name: 'rabbitmq',
+      what: 'RabbitMQ exchanges and queues',
+      async apply() {
+        await applyTopology({ url: rabbitmq.url });
+        return 'declared';
+      },
+    },
+    {
+      name: 'timescale',
+      what: 'database schema',
+      async apply() {
+        const { applied } = await migrate(timescale.url, MIGRATIONS);
+        return applied.length === 0 ? 'present' : `applied ${applied.join(', ')}`;
+      },
+    },
+    {
+      name: 'minio',
+      what: `bucket ${bucket}`,
+      async apply() {
+        const store = openStore(minio);
+        try {
+          await store.ensureBucket(bucket);
+        } finally {
+          store.close();
+        }
+        return 'present';
+      },
+    },
+  ];
+}
+
+export function missingTopology(config: Config): readonly TopologyCheck[] {
+  const { namespace, kafka, rabbitmq, timescale, minio } = config;
+  const { readings, deadLetters } = kafkaTopology(namespace);
+  const bucket = archiveBucket(namespace);
+  return [
+    {
+      name: 'kafka',
+      what: 'topics',
+      async missing() {
+        const admin = openAdmin({ brokers: kafka.brokers, clientId: 'weir-topology', log: quietLogger() });
+        try {
+          const present = new Set(await admin.listTopics());
+          return [readings.name, deadLetters.name].filter((name) => !present.has(name));
+        } finally {
+          await admin.close();
+        }
+      },
+    },
+    {
+      name: 'rabbitmq',
+      what: 'queues',
+      async missing() {
+        const depths = await queueDepths(rabbitmq.managementUrl, vhostOf(rabbitmq.url));
+        const present = new Set(depths.map(({ name }) => name));
+        return Object.values(QUEUES)
+          .map(({ name }) => name)
+          .filter((name) => !present.has(name));
+      },
+    },
+    {
+      name: 'timescale',
+      what: 'migrations',
+      async missing() {
+        const database = openDatabase({ url: timescale.url, log: quietLogger(), poolSize: 1 });
+        try {
+          const known = await database.query<{ name: string }>(
+            'reading the applied migrations',
+            `SELECT name FROM schema_migrations`,
+          );
+          const applied = new Set(known.map(({ name }) => name));
+          return globSync('*.sql', { cwd: MIGRATIONS })
+            .filter((name) => !applied.has(name))
+            .sort();
+        } catch (error) {
+          // Before the first migration there is no table of migrations.
+          if (error instanceof WeirError && error.code === 'WEIR_STATE') return ['all migrations'];
+          throw error;
+        } finally {
+          await database.close();
+        }
+      },
+    },
+    {
+      name: 'minio',
+      what: `bucket ${bucket}`,
+      async missing() {
+        const store = openStore(minio);
+        try {
+          for await (const _ of openArchive(store, bucket).listObjects({ from: Date.now() })) break;
+          return [];
+        } catch (error) {
+          if (error instanceof WeirError && error.code === 'WEIR_STATE') return [bucket];
+          throw error;
+        } finally {
+          store.close();
+        }
+      },
+    },
+  ];
+}
