@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 import { WeirError } from '@weir/flow';
-import type { Store } from './store.ts';
+import { openStore, type StoreOptions } from './store.ts';
 
 /** One object of the raw archive, as its key tells. */
 export interface ArchiveObject {
@@ -53,12 +53,14 @@ export interface ArchiveReader {
   listObjects(query?: ArchiveQuery): AsyncGenerator<ArchiveObject, void, undefined>;
   info(object: Pick<ArchiveObject, 'key'>): Promise<ArchiveInfo>;
   /**
-   * The lines in order, verified against the SHA-256 in the metadata before the first one comes; `raw` has no newline.
+   * The lines in order, verified against the SHA-256 in the metadata before the first one comes; `text` has no newline.
    * Throws a data error (`WEIR_DECODE`) when the bytes are not the ones that were archived.
    */
   readLines(
     object: Pick<ArchiveObject, 'key'>,
-  ): AsyncGenerator<{ readonly raw: string; readonly line: ArchiveLine }, void, undefined>;
+  ): AsyncGenerator<{ readonly text: string; readonly line: ArchiveLine }, void, undefined>;
+  /** Closes idle connections; idempotent. */
+  close(): void;
 }
 
 const ROOT = 'raw/v1/';
@@ -79,8 +81,13 @@ export function parseArchiveKey(key: string): Omit<ArchiveObject, 'size'> | null
   };
 }
 
-export function openArchive(store: Store, bucket: string): ArchiveReader {
+/** Reads what the archiver wrote; `bucket` from `archiveBucket` of the topology. */
+export function openArchive(options: StoreOptions & { readonly bucket: string }): ArchiveReader {
+  const { bucket } = options;
+  const store = openStore(options);
   return {
+    close: () => store.close(),
+
     async *listObjects(query = {}) {
       for (const prefix of prefixes(query)) {
         for await (const { key, size } of store.list(bucket, prefix)) {
@@ -125,8 +132,8 @@ export function openArchive(store: Store, bucket: string): ArchiveReader {
       }
       for (let start = 0; start < bytes.length; ) {
         const end = bytes.indexOf(10, start);
-        const raw = bytes.toString('utf8', start, end < 0 ? bytes.length : end);
-        yield { raw, line: JSON.parse(raw) as ArchiveLine };
+        const text = bytes.toString('utf8', start, end < 0 ? bytes.length : end);
+        yield { text, line: JSON.parse(text) as ArchiveLine };
         start = end < 0 ? bytes.length : end + 1;
       }
     },
