@@ -5,16 +5,22 @@ export const SECONDS_BUCKETS = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60,
 ];
 
-/** The metrics of one app. Label names are fixed where a metric is made; values must come from closed sets. */
+/**
+ * The metrics of one app. Label names are fixed where a metric is made; values must come from closed sets. Parts of
+ * an app may ask for the same name: they share the metric, and every part's `collect` runs.
+ */
 export class Metrics {
   readonly registry = new Registry();
+  readonly #collects = new Map<string, (() => void)[]>();
 
   constructor(app: string) {
     this.registry.setDefaultLabels({ app });
     collectDefaultMetrics({ register: this.registry });
   }
   counter<L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> {
-    return new Counter({ name, help, labelNames, registers: [this.registry] });
+    return (
+      this.#made<Counter<L>>(name) ?? new Counter({ name, help, labelNames, registers: [this.registry] })
+    );
   }
   gauge<L extends string = never>(
     name: string,
@@ -22,19 +28,21 @@ export class Metrics {
     labelNames: readonly L[] = [],
     collect?: (gauge: Gauge<L>) => void,
   ): Gauge<L> {
-    return new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [this.registry],
-      ...(collect === undefined
-        ? {}
-        : {
-            collect(this: Gauge<L>) {
-              collect(this);
-            },
-          }),
-    });
+    const collects = this.#collects.get(name) ?? [];
+    this.#collects.set(name, collects);
+    const gauge =
+      this.#made<Gauge<L>>(name) ??
+      new Gauge({
+        name,
+        help,
+        labelNames,
+        registers: [this.registry],
+        collect() {
+          for (const each of collects) each();
+        },
+      });
+    if (collect !== undefined) collects.push(() => collect(gauge));
+    return gauge;
   }
   histogram<L extends string = never>(
     name: string,
@@ -42,6 +50,12 @@ export class Metrics {
     labelNames: readonly L[] = [],
     buckets = SECONDS_BUCKETS,
   ): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.registry] });
+    return (
+      this.#made<Histogram<L>>(name) ??
+      new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.registry] })
+    );
+  }
+  #made<M>(name: string): M | undefined {
+    return this.registry.getSingleMetric(name) as M | undefined;
   }
 }
