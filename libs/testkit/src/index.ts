@@ -1,3 +1,4 @@
+export { type CutProxy, cutProxy } from './cut-proxy.ts';
 export { removeDatabase, requireTestDatabase, withDatabase } from './database.ts';
 export * from './fault-fs.ts';
 export { freeOffset, freePorts } from './free-ports.ts';

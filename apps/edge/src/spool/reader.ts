@@ -23,7 +23,7 @@ export class CursorReader implements SpoolReader {
   #scan: { segment: Segment; scan: SegmentScan } | null = null;
   #committed: number;
   #handedOut: number;
-  /** n and append time of what was handed out but not committed, at most one batch. */
+  /** What was handed out but not committed. */
   #open: readonly SpoolRecord[] = [];
   #committedAt: number | null = null;
   #reading = false;
@@ -48,23 +48,27 @@ export class CursorReader implements SpoolReader {
     if (this.#reading) throw new Error('next() was called while an earlier call is under way');
     this.#reading = true;
     try {
-      while (!signal.aborted) {
+      const records: SpoolRecord[] = [];
+      for (let room = maxBytes; room > 0 && !signal.aborted; ) {
         const { segment, offset } = this.#place;
         if (offset >= segment.bytes) {
           const after = this.#host.segments.after(segment);
           if (after !== undefined) this.#place = { segment: after, offset: 0 };
+          else if (records.length > 0) break;
           else await this.#appended(signal);
           continue;
         }
-        const records = this.#fromMemory(maxBytes) ?? (await this.#fromDisk(maxBytes));
-        const last = records.at(-1);
-        if (last === undefined) continue;
-        this.#handedOut = last.n;
-        this.#open = records;
-        this.#host.moved();
-        return records;
+        for (const record of this.#fromMemory(room) ?? (await this.#fromDisk(room))) {
+          room -= record.body.length + 1; // empty bodies must come to an end, too
+          records.push(record);
+        }
       }
-      return [];
+      const last = records.at(-1);
+      if (last === undefined) return records;
+      this.#handedOut = last.n;
+      this.#open = this.#open.length === 0 ? records : [...this.#open, ...records];
+      this.#host.moved();
+      return records;
     } finally {
       this.#reading = false;
     }

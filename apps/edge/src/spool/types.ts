@@ -79,8 +79,8 @@ export type SpoolState = 'free' | 'throttled' | 'blocked';
 
 export interface SpoolReader {
   /**
-   * The next durable records, at most `maxBytes` of bodies but at least one; waits for one. Empty when `signal`
-   * aborts. Bodies are views into a shared buffer: read, never write. One call at a time.
+   * The next durable records, up to `maxBytes` of bodies (the last one may cross it); waits for one, not for more.
+   * Empty when `signal` aborts. Bodies are views into a shared buffer: read, never write. One call at a time.
    */
   next(maxBytes: number, signal: AbortSignal): Promise<SpoolRecord[]>;
   /** Everything up to `n` has arrived and need not be read again. Throws when `n` was not read yet. */

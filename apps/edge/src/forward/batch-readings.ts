@@ -1,0 +1,93 @@
+import type { OutgoingMessage } from '@weir/connect-rabbitmq';
+import { errorMessage } from '@weir/flow';
+import { decodeEnvelope, type Envelope, type Reading, readingsOf } from '@weir/reading';
+import { EXCHANGES, type ReadingClass, telemetryKey } from '@weir/topology';
+import { parseEventBody, type SpoolRecord } from '../spool/index.ts';
+
+/** What one round of records becomes in RabbitMQ. */
+export interface RabbitmqRound {
+  readonly messages: readonly OutgoingMessage[];
+  /** Readings in the messages. */
+  readonly readings: number;
+  /** Records that this version of Weir cannot decode; Kafka has them all the same. */
+  readonly undecodable: readonly { readonly n: number; readonly count: number; readonly why: string }[];
+}
+
+interface Batch {
+  readonly site: string;
+  readonly metric: string;
+  readonly readingClass: ReadingClass;
+  text: string;
+  count: number;
+}
+
+/** One line of a micro-batch. */
+export function readingLine(envelope: Envelope, reading: Reading): string {
+  const seq = reading.seq === undefined ? '' : `,"seq":${reading.seq}`;
+  const unit = reading.unit === undefined ? '' : `,"unit":${JSON.stringify(reading.unit)}`;
+  return `{"device":"${envelope.device}","ts":${reading.ts}${seq},"value":${reading.value}${unit},"at":${envelope.at}}\n`;
+}
+
+/**
+ * Micro-batches: the readings of a round that share a routing key travel in one message, events in one each.
+ * @param criticalMetrics in a critical publish these are the critical readings; when empty, all of them are
+ */
+export function batchReadings(criticalMetrics: ReadonlySet<string>) {
+  return function batchReadings(records: readonly SpoolRecord[]): RabbitmqRound {
+    const batches = new Map<string, Batch>();
+    const events: OutgoingMessage[] = [];
+    const undecodable: RabbitmqRound['undecodable'][number][] = [];
+    let readings = 0;
+    const add = (envelope: Envelope, reading: Reading): void => {
+      const { site } = envelope;
+      const { metric } = reading;
+      const critical =
+        envelope.class === 'critical' && (criticalMetrics.size === 0 || criticalMetrics.has(metric));
+      const readingClass = critical ? 'critical' : 'normal';
+      const key = telemetryKey(readingClass, site, metric);
+      let batch = batches.get(key);
+      if (batch === undefined) {
+        batch = { site, metric, readingClass, text: '', count: 0 };
+        batches.set(key, batch);
+      }
+      batch.text += readingLine(envelope, reading);
+      batch.count++;
+      readings++;
+    };
+    for (const { kind, body, n, count } of records) {
+      if (kind === 'dead-letter') continue;
+      try {
+        if (kind === 'event') {
+          events.push(eventMessage(body));
+          continue;
+        }
+        const envelope = decodeEnvelope(body.toString('utf8'));
+        for (const reading of readingsOf(envelope)) add(envelope, reading);
+      } catch (error) {
+        undecodable.push({ n, count, why: errorMessage(error) });
+      }
+    }
+    const messages = [...batches].map(([key, batch]) => telemetryMessage(key, batch));
+    return { messages: [...messages, ...events], readings, undecodable };
+  };
+}
+
+function telemetryMessage(key: string, { site, metric, readingClass, text, count }: Batch): OutgoingMessage {
+  return {
+    exchange: EXCHANGES.telemetry.name,
+    key,
+    body: Buffer.from(text),
+    headers: { site, metric, class: readingClass, count },
+    contentType: 'application/x-ndjson',
+  };
+}
+
+function eventMessage(body: Buffer): OutgoingMessage {
+  const event = parseEventBody(body);
+  return {
+    exchange: EXCHANGES.events.name,
+    key: event.key,
+    body: Buffer.from(JSON.stringify(event.body)),
+    contentType: 'application/json',
+  };
+}

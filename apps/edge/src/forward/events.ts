@@ -1,0 +1,130 @@
+import type { PublishFailure } from '@weir/connect-rabbitmq';
+import { errorMessage } from '@weir/flow';
+import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import { DESTINATIONS, type Destination, type SpoolReader } from '../spool/index.ts';
+
+/** How a destination does; `lastError` is null while it takes records. */
+export interface DestinationStatus {
+  readonly state: 'idle' | 'delivering' | 'away' | 'refusing';
+  readonly lastError: string | null;
+}
+
+/** Everything the forwarders tell: each event owns its log line and its metrics. */
+export class ForwardEvents {
+  readonly #log: Logger;
+  readonly #limited = rateLimited();
+  readonly #status = new Map<Destination, DestinationStatus>();
+  readonly #ledger;
+  readonly #retries;
+  readonly #notTaken;
+  readonly #undeliverable;
+
+  constructor(log: Logger, metrics: Metrics) {
+    this.#log = log;
+    this.#ledger = metrics.counter('weir_ledger_readings_total', 'Readings by what became of them', [
+      'hop',
+      'outcome',
+      'reason',
+    ]);
+    this.#retries = metrics.counter('weir_forward_retries_total', 'Rounds that had to be sent again', [
+      'destination',
+    ]);
+    this.#notTaken = metrics.counter('weir_forward_not_taken_total', 'Messages that RabbitMQ did not take', [
+      'reason',
+    ]);
+    this.#undeliverable = metrics.counter(
+      'weir_forward_undeliverable_total',
+      'Records or messages that a destination can never take',
+      ['destination'],
+    );
+  }
+
+  observe(
+    metrics: Metrics,
+    readers: Readonly<Record<Destination, SpoolReader>>,
+    isBlocked: (name: Destination) => boolean,
+  ): void {
+    const each = (
+      name: string,
+      help: string,
+      read: (name: Destination, reader: SpoolReader) => number,
+    ): void => {
+      metrics.gauge(name, help, ['destination'], (gauge) => {
+        for (const destination of DESTINATIONS)
+          gauge.set({ destination }, read(destination, readers[destination]));
+      });
+    };
+    each('weir_spool_behind_records', 'Spool records not yet delivered', (_, { behind }) => behind.records);
+    each('weir_spool_behind_bytes', 'Spool bytes not yet delivered', (_, { behind }) => behind.bytes);
+    each('weir_spool_behind_seconds', 'Age of the oldest record not yet delivered', (_, { behind }) =>
+      behind.oldestAt === null ? 0 : Math.max(0, (Date.now() - behind.oldestAt) / 1000),
+    );
+    metrics.gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', ['hop'], (gauge) => {
+      for (const name of DESTINATIONS) {
+        const holding = isBlocked(name) || this.status(name).lastError !== null;
+        gauge.set({ hop: `forward-${name}` }, holding ? 2 : 0);
+      }
+    });
+  }
+
+  status(name: Destination): DestinationStatus {
+    return this.#status.get(name) ?? { state: 'idle', lastError: null };
+  }
+
+  stored(name: Destination, readings: number): void {
+    if (readings > 0) this.#ledger.inc({ hop: `forward-${name}`, outcome: 'stored', reason: '' }, readings);
+  }
+  delivered(name: Destination): void {
+    if (this.status(name).lastError !== null) this.#log.info({ destination: name }, 'delivering again');
+    this.#status.set(name, { state: 'delivering', lastError: null });
+  }
+  /** Nothing is lost: the spool keeps what was to be delivered. */
+  away(name: Destination, error: Error): void {
+    this.#status.set(name, { state: 'away', lastError: errorMessage(error) });
+    this.#retries.inc({ destination: name });
+    this.#limited(`away ${name}`, (held) =>
+      this.#log.warn(
+        { destination: name, error: errorMessage(error), held },
+        'cannot deliver, trying again; the spool keeps the readings',
+      ),
+    );
+  }
+  notTaken(failures: ReadonlyMap<number, PublishFailure>, sent: readonly { readonly key: string }[]): void {
+    for (const [index, reason] of failures) {
+      this.#notTaken.inc({ reason });
+      const key = sent[index]?.key;
+      this.#status.set('rabbitmq', { state: 'refusing', lastError: `${reason}: ${key}` });
+      this.#limited(`not taken ${reason}`, (held) =>
+        this.#log.warn(
+          { reason, key, held },
+          reason === 'unroutable'
+            ? 'RabbitMQ has no queue for a message, trying again; apply the topology with "weir up"'
+            : 'a RabbitMQ queue refuses a message (full, or without a majority), trying again',
+        ),
+      );
+    }
+  }
+  buried(readings: number, error: Error): void {
+    this.#ledger.inc({ hop: 'forward-kafka', outcome: 'dead_lettered', reason: 'sink-data' }, readings);
+    this.#limited('buried', (held) =>
+      this.#log.warn({ error: errorMessage(error), held }, 'Kafka refuses a record: it became a dead letter'),
+    );
+  }
+  lostDeadLetter(bytes: number, error: Error): void {
+    this.#undeliverable.inc({ destination: 'kafka' });
+    this.#log.error({ bytes, error: errorMessage(error) }, 'Kafka refuses a dead letter: it is lost');
+  }
+  undecodable({ n, count, why }: { n: number; count: number; why: string }): void {
+    this.#undeliverable.inc({ destination: 'rabbitmq' });
+    this.#limited('undecodable', (held) =>
+      this.#log.error({ n, count, why, held }, 'a spool record cannot be decoded for RabbitMQ; Kafka has it'),
+    );
+  }
+  unpublishable(key: string, error: Error): void {
+    this.#undeliverable.inc({ destination: 'rabbitmq' });
+    this.#log.error(
+      { key, error: errorMessage(error) },
+      'AMQP cannot carry a message; Kafka has its readings',
+    );
+  }
+}

@@ -1,0 +1,53 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SpoolReader, SpoolRecord } from '../spool/index.ts';
+import { StoppedError } from './persist.ts';
+
+/** Where records go. */
+export interface Sink {
+  /** Resolves when the far side has all of them. Throws `StoppedError` when the stop came first. */
+  deliver(records: readonly SpoolRecord[], stopping: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+  /** The far side is there, but takes nothing for now. */
+  isBlocked(): boolean;
+}
+
+export interface ForwardOptions {
+  readonly reader: SpoolReader;
+  readonly sink: Sink;
+  /** Bytes of one round. */
+  readonly batchBytes: number;
+  /** Least time from one round to the next, unless a round was full. */
+  readonly lingerMs: number;
+  readonly stopping: AbortSignal;
+}
+
+/**
+ * The way from the spool to one destination: read, deliver, commit, one round at a time. The cursor moves only over
+ * what arrived, so whatever ends this, the next start goes on where it was.
+ */
+export async function forward(options: ForwardOptions): Promise<void> {
+  const { reader, sink, batchBytes, lingerMs, stopping } = options;
+  while (!stopping.aborted) {
+    const began = performance.now();
+    const records = await reader.next(batchBytes, stopping);
+    const last = records.at(-1);
+    if (last === undefined) return;
+    try {
+      await sink.deliver(records, stopping);
+    } catch (error) {
+      if (error instanceof StoppedError) return;
+      throw error;
+    }
+    reader.commit(last.n);
+    const rest = lingerMs - (performance.now() - began);
+    if (rest > 0 && bytesOf(records) < batchBytes / 2) {
+      await delay(rest, undefined, { signal: stopping }).catch(() => {}); // the stop cuts it short
+    }
+  }
+}
+
+function bytesOf(records: readonly SpoolRecord[]): number {
+  let bytes = 0;
+  for (const { body } of records) bytes += body.length;
+  return bytes;
+}

@@ -1,0 +1,101 @@
+import { openProducer } from '@weir/connect-kafka';
+import { openPublisher } from '@weir/connect-rabbitmq';
+import type { AppContext } from '@weir/lifecycle';
+import { kafkaTopology } from '@weir/topology';
+import type { Destination, Spool } from '../spool/index.ts';
+import { type DestinationStatus, ForwardEvents } from './events.ts';
+import { forward, type Sink } from './flow.ts';
+import { kafkaSink } from './kafka-sink.ts';
+import { rabbitmqSink } from './rabbitmq-sink.ts';
+
+export type { DestinationStatus } from './events.ts';
+
+/** A round under way at the stop may take this long, and its connection this long to close. */
+const STOP_MS = 4_000;
+
+export interface Forwarders {
+  status(name: Destination): DestinationStatus & SpoolBehind;
+  /** Ends the loops: nothing new is read, the rounds under way end within 8 s. Idempotent. */
+  stop(): Promise<void>;
+}
+type SpoolBehind = ReturnType<Spool['reader']>['behind'];
+
+/** What the forwarders need of an `AppContext`. */
+export type ForwardContext = Pick<AppContext, 'config' | 'log' | 'metrics' | 'fatal'>;
+
+/**
+ * Starts the two ways out of the spool. Returns at once; brokers that are away are tried until they answer. Call
+ * `stop` before the spool is closed.
+ */
+export function startForwarders(context: ForwardContext, spool: Spool): Forwarders {
+  const { config, log, metrics } = context;
+  const settings = config.edge.forward;
+  const clientId = `weir-edge-${config.edge.id}`;
+  const events = new ForwardEvents(log, metrics);
+  const sinks: Record<Destination, Sink> = {
+    kafka: kafkaSink({
+      producer: openProducer({
+        brokers: config.kafka.brokers,
+        requestTimeoutMs: config.kafka.requestTimeout,
+        clientId,
+        log,
+      }),
+      topics: kafkaTopology(config.namespace),
+      packed: settings.packed,
+      events,
+    }),
+    rabbitmq: rabbitmqSink({
+      publisher: openPublisher({
+        url: config.rabbitmq.url,
+        heartbeatMs: config.rabbitmq.heartbeat,
+        name: clientId,
+        log,
+      }),
+      criticalMetrics: new Set(splitList(settings.criticalMetrics)),
+      events,
+    }),
+  };
+  const readers = { kafka: spool.reader('kafka'), rabbitmq: spool.reader('rabbitmq') };
+  events.observe(metrics, readers, (name) => sinks[name].isBlocked());
+
+  const stopping = new AbortController();
+  const start = (name: Destination, batchBytes: number): Promise<void> =>
+    forward({
+      reader: readers[name],
+      sink: sinks[name],
+      batchBytes,
+      lingerMs: settings.linger,
+      stopping: stopping.signal,
+    }).catch((error: unknown) => context.fatal(`forwarding to ${name}`, error));
+  const loops = [start('kafka', settings.kafkaBatch), start('rabbitmq', settings.rabbitmqBatch)];
+
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await within(STOP_MS, loops);
+    // A round that is late ends with its connection; what it had sent is sent again by the next start.
+    await Promise.all(Object.values(sinks).map((sink) => sink.close()));
+    await within(STOP_MS, loops);
+  };
+  return {
+    status: (name) => ({ ...events.status(name), ...readers[name].behind }),
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
+
+async function within(ms: number, loops: readonly Promise<void>[]): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([Promise.all(loops), late]);
+  clearTimeout(timer);
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
+}
