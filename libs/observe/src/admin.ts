@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Server as NetServer } from 'node:net';
 import { errorMessage, WeirError } from '@weir/flow';
 import type { Metrics } from './metrics.ts';
 
@@ -57,10 +58,16 @@ export function adminHandler(
 }
 
 /** Listens on `host:port`; a busy port is a `WEIR_PORT_BUSY` that says what to do. */
-export async function listen(server: Server, port: number, host: string, what: string): Promise<void> {
+export async function listen(
+  server: Server | NetServer,
+  port: number,
+  host: string,
+  what: string,
+  backlog = 511,
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => {
+    server.listen(port, host, backlog, () => {
       server.off('error', reject);
       resolve();
     });

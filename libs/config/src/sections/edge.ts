@@ -29,6 +29,16 @@ const limits = z
       .default(5_000)
       .describe('Publishes a second of one device, averaged over a second; more is slowed down'),
     subscriptions: whole(1, 10_000).default(50).describe('Subscriptions of one device'),
+    topicSize: size().prefault('1KiB').describe('Longest topic or topic filter'),
+    outwardBuffer: size()
+      .prefault('1MiB')
+      .describe('Bytes that may wait for one slow reader; beyond, it is disconnected'),
+    partialPackets: size()
+      .prefault('64MiB')
+      .describe('Bytes of all packets together that have begun but not ended'),
+    queuedMessages: whole(1, 1_000_000)
+      .default(1_000)
+      .describe('Messages kept for one client that is away (clean session 0)'),
     httpConcurrency: whole(1, 100_000)
       .default(256)
       .describe('HTTP requests being handled at a time; more get 429'),

@@ -1,0 +1,218 @@
+import { PayloadError, parsePayload } from '@weir/reading';
+import type { AedesOptions, Client, Subscription } from 'aedes';
+import type { EdgeEvents } from '../events.ts';
+import type { Gate } from '../gate/index.ts';
+import {
+  deadLetterPart,
+  eventPart,
+  type Intake,
+  type Origin,
+  type Part,
+  readingPart,
+} from '../intake/intake.ts';
+import type { DecodedPayload } from '../steps/decode-payload.ts';
+import type { Broker, IncomingPublish } from './broker.ts';
+import type { Session, TopicEntry } from './session.ts';
+
+type Callback = (error?: Error | null) => void;
+
+export interface HookOptions {
+  readonly intake: Intake;
+  readonly events: EdgeEvents;
+  readonly decode: (payload: Buffer, metric: string | undefined, at: number) => DecodedPayload;
+  readonly broker: () => Broker;
+  /** The session of a client that is gone: its will comes from the store after a crash. */
+  readonly sessionOf: (clientId: string) => Session | null;
+  readonly maxSubscriptions: number;
+}
+
+export const sessionOfClient = (client: Client | null): Session | null =>
+  client === null ? null : ((client.conn as Gate).session as Session | null);
+
+/** The hooks that aedes calls. None rejects or throws: aedes would end the process. */
+export function brokerHooks(
+  options: HookOptions,
+): Required<Pick<AedesOptions, 'authorizePublish' | 'authorizeSubscribe'>> {
+  const { intake, events, decode, broker, sessionOf } = options;
+
+  /**
+   * The durable write. aedes acknowledges as soon as `callback` is called without an error; with one it closes the
+   * connection without an acknowledgement, and the device sends again.
+   */
+  function publish(client: Client | null, packet: IncomingPublish, callback: Callback): void {
+    // wills have no command; after a crash they have no client either
+    const isWill = client === null || packet.cmd !== 'publish';
+    const session = sessionOfClient(client) ?? sessionOf(packet.clientId ?? client?.id ?? '');
+    const at = Date.now();
+    const { qos } = packet;
+    if (!isWill) events.published(qos);
+    const entry = session === null ? null : session.topic(packet.topic);
+    if (session === null || entry === null) {
+      refuse(packet, null, 'the client of this will is not known any more', at, callback);
+      return;
+    }
+    if (isWill)
+      intake.event(entry.site, 'will', { device: session.principal.device, at, topic: packet.topic });
+    const mid = qos === 2 && !isWill ? packet.messageId : undefined;
+    if (mid !== undefined) {
+      if (session.unreleased.has(mid)) {
+        // [MQTT-4.3.3-2] received before: answered again, never appended again
+        packet.settled = true;
+        events.duplicate(1);
+        callback(null);
+        return;
+      }
+      session.unreleased.add(mid);
+      const answer = callback;
+      callback = (error) => {
+        if (error) session.unreleased.delete(mid);
+        answer(error);
+      };
+    }
+    if (entry.kind === 'telemetry') telemetry(client, packet, entry, isWill, at, callback);
+    else if (entry.kind === 'event') event(client, packet, entry, at, callback);
+    else if (entry.kind === 'passed') broker().deliver(packet, client, callback);
+    else refuse(packet, session.principal.device, entry.message, at, callback);
+  }
+
+  function telemetry(
+    client: Client | null,
+    packet: IncomingPublish,
+    entry: TopicEntry,
+    isWill: boolean,
+    at: number,
+    callback: Callback,
+  ): void {
+    const { payload, qos } = packet;
+    const decoded = decode(payload, entry.metric, at);
+    const { count, refused } = decoded;
+    const parts: Part[] = [];
+    if (count > 0) {
+      const head = {
+        at,
+        qos,
+        mid: qos === 0 || isWill ? undefined : packet.messageId,
+        dup: packet.dup === true,
+        critical: decoded.critical,
+        skip: refused.length === 0 ? undefined : refused.map((each) => each.index as number),
+      };
+      parts.push(readingPart(entry.prefix, entry.partition, head, payload, count));
+    }
+    if (refused.length > 0) {
+      const origin: Origin = { system: 'mqtt', name: packet.topic, device: entry.device, at };
+      for (const each of refused) parts.push(deadLetterPart(each, origin));
+    }
+    const settled = (error: Error | null): void => {
+      if (error !== null) {
+        callback(error);
+        return;
+      }
+      if (count > 0) events.accepted(count, (Date.now() - at) / 1_000);
+      for (const each of refused) events.buried(each.reason);
+      // what is buried as a whole is no reading, and no subscriber gets it
+      if (count > 0 && (packet.retain || broker().hasWideSubscribers)) {
+        broker().deliver(packet, client, callback);
+      } else {
+        packet.settled = true;
+        callback(null);
+      }
+    };
+    if (qos > 0) {
+      intake.submit(parts, settled);
+    } else if (!intake.offer(parts, settled)) {
+      events.dropped('qos0-pressure', count + refused.length);
+      packet.settled = true;
+      callback(null);
+    }
+  }
+
+  function event(
+    client: Client | null,
+    packet: IncomingPublish,
+    entry: TopicEntry,
+    at: number,
+    callback: Callback,
+  ): void {
+    let data: unknown;
+    try {
+      data = packet.payload.length === 0 ? null : parsePayload(packet.payload);
+    } catch (error) {
+      if (!(error instanceof PayloadError)) throw error;
+      bury(
+        packet,
+        entry.device,
+        { reason: 'decode', stage: 'decode-event', message: error.message },
+        at,
+        callback,
+      );
+      return;
+    }
+    const fields = { device: entry.device, at, edge: intake.edge, data };
+    const settled = (error: Error | null): void => {
+      if (error !== null) callback(error);
+      else broker().deliver(packet, client, callback);
+    };
+    const parts = [eventPart(entry.site, entry.event, fields)];
+    if (packet.qos > 0) {
+      intake.submit(parts, settled);
+    } else if (!intake.offer(parts, settled)) {
+      events.eventDropped();
+      packet.settled = true;
+      callback(null);
+    }
+  }
+
+  /** MQTT 3.1.1 has no answer that says no to a publish: it is acknowledged and kept as a dead letter. */
+  function refuse(
+    packet: IncomingPublish,
+    device: string | null,
+    message: string,
+    at: number,
+    callback: Callback,
+  ): void {
+    bury(packet, device, { reason: 'rejected', stage: 'check-topic', message }, at, callback);
+  }
+
+  function bury(
+    packet: IncomingPublish,
+    device: string | null,
+    why: { reason: 'decode' | 'rejected'; stage: string; message: string },
+    at: number,
+    callback: Callback,
+  ): void {
+    packet.settled = true;
+    const origin: Origin = { system: 'mqtt', name: packet.topic, device, at };
+    const settled = (error: Error | null): void => {
+      if (error === null) events.buried(why.reason);
+      callback(error);
+    };
+    const parts = [deadLetterPart({ ...why, bytes: packet.payload }, origin)];
+    if (packet.qos > 0) {
+      intake.submit(parts, settled);
+    } else if (!intake.offer(parts, settled)) {
+      events.dropped('qos0-pressure', 1);
+      callback(null);
+    }
+  }
+
+  return {
+    authorizePublish(client, packet, callback) {
+      try {
+        publish(client, packet as unknown as IncomingPublish, callback);
+      } catch (error) {
+        events.failed('handling a publish', error);
+        callback(error as Error);
+      }
+    },
+    authorizeSubscribe(client, subscription: Subscription, callback) {
+      const session = sessionOfClient(client);
+      const held = Object.keys((client as unknown as { subscriptions: object }).subscriptions);
+      const isNew = !held.includes(subscription.topic);
+      const allowed =
+        session?.principal.maySubscribe(subscription.topic) === true &&
+        (!isNew || held.length < options.maxSubscriptions);
+      // null: SUBACK with 0x80
+      callback(null, allowed ? subscription : null);
+    },
+  };
+}

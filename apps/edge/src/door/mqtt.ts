@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer } from 'node:tls';
+import { WeirError } from '@weir/flow';
+import { listen } from '@weir/observe';
+import { createWebSocketStream, WebSocketServer } from 'ws';
+import type { EdgeEvents } from '../events.ts';
+import { Gate, type GateHouse } from '../gate/index.ts';
+import type { Broker } from './broker.ts';
+
+export interface MqttListeners {
+  readonly host: string;
+  readonly tcpPort: number;
+  readonly wsPort: number;
+  readonly tlsPort: number;
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+export interface MqttDoor {
+  /** Closes the listeners; open connections go on. */
+  stopAccepting(): void;
+}
+
+/** The kernel's queue of connections not accepted yet: a whole fleet reconnects at once. */
+const BACKLOG = 4_096;
+
+function readPem(path: string, what: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new WeirError(
+      'WEIR_CONFIG_INVALID',
+      'fatal',
+      `The ${what} (${path}) cannot be read: ${(error as Error).message}.`,
+      error,
+    );
+  }
+}
+
+/** Listens for MQTT over TCP, over WebSocket and, when a certificate is configured, over TLS. */
+export async function openMqttDoor(
+  broker: Broker,
+  house: GateHouse,
+  events: EdgeEvents,
+  listeners: MqttListeners,
+): Promise<MqttDoor> {
+  const accept = (transport: Duplex): void => {
+    if (house.isFull) {
+      events.refused('connections');
+      transport.on('error', () => {});
+      transport.destroy();
+      return;
+    }
+    broker.handle(new Gate(transport, house));
+  };
+  const acceptSocket = (socket: Socket): void => {
+    socket.setNoDelay(true);
+    accept(socket);
+  };
+
+  const servers: { server: Server; port: number; what: string }[] = [
+    { server: createServer(acceptSocket), port: listeners.tcpPort, what: 'MQTT' },
+  ];
+  const web = createHttpServer((_request, response) => {
+    response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
+    response.end('MQTT over WebSocket\n');
+  });
+  const sockets = new WebSocketServer({
+    server: web,
+    maxPayload: house.limits.packetBytes,
+    perMessageDeflate: false,
+    // [MQTT-6.0.0-3]
+    handleProtocols: (offered) =>
+      offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false,
+  });
+  sockets.on('connection', (socket) => accept(createWebSocketStream(socket)));
+  // the listening errors are reported by `listen`
+  sockets.on('error', () => {});
+  servers.push({ server: web, port: listeners.wsPort, what: 'MQTT over WebSocket' });
+  if (listeners.certFile !== '') {
+    const tls = createTlsServer({
+      cert: readPem(listeners.certFile, 'TLS certificate'),
+      key: readPem(listeners.keyFile, 'TLS key'),
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: house.limits.connectMs,
+    });
+    tls.on('secureConnection', acceptSocket);
+    tls.on('tlsClientError', (error) => events.clientError(null, error));
+    servers.push({ server: tls, port: listeners.tlsPort, what: 'MQTT over TLS' });
+  }
+  for (const { server, port, what } of servers) {
+    await listen(server, port, listeners.host, what, BACKLOG);
+    server.on('error', (error) => events.failed(`${what} listener`, error));
+  }
+  return {
+    stopAccepting() {
+      for (const { server } of servers) server.close();
+    },
+  };
+}

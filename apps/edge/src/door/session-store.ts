@@ -1,0 +1,138 @@
+import { Readable } from 'node:stream';
+import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
+import type { ClassicLevel } from 'classic-level';
+
+type Db = ClassicLevel<string, Buffer>;
+interface Subscription {
+  readonly topic: string;
+  readonly clientId?: string;
+}
+interface StoredPacket {
+  readonly cmd: string;
+  messageId?: number;
+  dup: boolean;
+}
+interface ClientRef {
+  readonly id?: string;
+  readonly clientId?: string;
+}
+
+const rangeOf = (prefix: string) => ({ gte: prefix, lt: `${prefix.slice(0, -1)};` });
+
+/**
+ * Sessions, subscriptions, retained messages, queued messages and QoS 2 state in LevelDB. Adds to the library what
+ * the door needs to know, and a bound: a device that stays away must not fill the disk.
+ */
+export class SessionStore extends AsyncLevelPersistence {
+  readonly #db: Db;
+  readonly #commandPrefix: string;
+  readonly #maxQueued: number;
+  /** Stored filters that may match more than commands, `client id / filter`. */
+  readonly #wide = new Set<string>();
+  readonly #queued = new Map<string, number>();
+  onQueueFull: (clientId: string) => void = () => {};
+  /** A QoS 2 publish was released by PUBREL. */
+  onReleased: (clientId: string, packetId: number) => void = () => {};
+  /** Whether a client may have a subscription; aedes would store the refused ones of a SUBSCRIBE with the others. */
+  maySubscribe: (client: ClientRef, filter: string) => boolean = () => true;
+
+  /**
+   * @param commandPrefix levels that only commands begin with
+   * @param maxQueued messages kept for one client that is away
+   */
+  constructor(db: Db, commandPrefix: string, maxQueued: number) {
+    super(db);
+    this.#db = db;
+    this.#commandPrefix = commandPrefix;
+    this.#maxQueued = maxQueued;
+  }
+
+  // aedes insists on an async function here
+  override async setup(broker: unknown): Promise<void> {
+    await super.setup(broker);
+    for await (const key of this.#db.keys(rangeOf('subscriptions:'))) {
+      const [, id = '', ...rest] = key.split(':');
+      this.#note(decodeURIComponent(id), rest.join(':'), true);
+    }
+    for await (const key of this.#db.keys(rangeOf('outgoing:'))) {
+      const id = decodeURIComponent(key.split(':')[1] ?? '');
+      this.#queued.set(id, (this.#queued.get(id) ?? 0) + 1);
+    }
+  }
+
+  /** Whether a stored session may want something that is not a command. */
+  get hasWideSubscriptions(): boolean {
+    return this.#wide.size > 0;
+  }
+
+  #note(clientId: string, filter: string, present: boolean): void {
+    if (this.#commandPrefix !== '' && filter.startsWith(this.#commandPrefix)) return;
+    if (present) this.#wide.add(`${clientId}/${filter}`);
+    else this.#wide.delete(`${clientId}/${filter}`);
+  }
+
+  override async addSubscriptions(client: ClientRef, subscriptions: readonly Subscription[]): Promise<void> {
+    const allowed = subscriptions.filter(({ topic }) => this.maySubscribe(client, topic));
+    for (const { topic } of allowed) this.#note(client.id ?? '', topic, true);
+    await super.addSubscriptions(client, allowed);
+  }
+  override async removeSubscriptions(client: ClientRef, topics: readonly string[]): Promise<void> {
+    await super.removeSubscriptions(client, topics);
+    for (const topic of topics) this.#note(client.id ?? '', topic, false);
+  }
+  /** [MQTT-3.1.2-6] a clean session also drops what was queued for the one before. */
+  override async cleanSubscriptions(client: ClientRef): Promise<void> {
+    await super.cleanSubscriptions(client);
+    const id = client.id ?? '';
+    if (!this.#queued.has(id)) return;
+    this.#queued.delete(id);
+    await this.#db.clear(rangeOf(`outgoing:${encodeURIComponent(id)}:`));
+    await this.#db.clear(rangeOf(`outgoing-id:${encodeURIComponent(id)}:`));
+  }
+
+  override async outgoingEnqueue(to: ClientRef, packet: unknown): Promise<void> {
+    const id = to.clientId ?? '';
+    const queued = this.#queued.get(id) ?? 0;
+    if (queued >= this.#maxQueued) {
+      this.onQueueFull(id);
+      return;
+    }
+    this.#queued.set(id, queued + 1);
+    await super.outgoingEnqueue(to, packet);
+  }
+  override async outgoingClearMessageId(client: ClientRef, packet: unknown): Promise<unknown> {
+    const cleared = await super.outgoingClearMessageId(client, packet);
+    const id = client.id ?? '';
+    const queued = this.#queued.get(id) ?? 0;
+    if (cleared !== undefined && queued > 1) this.#queued.set(id, queued - 1);
+    else if (cleared !== undefined) this.#queued.delete(id);
+    return cleared;
+  }
+
+  /** [MQTT-3.3.1-1] what was sent before is sent again with DUP; a packet id tells that it was. */
+  override outgoingStream(client: ClientRef): Readable {
+    const stored = super.outgoingStream(client);
+    return Readable.from(
+      (async function* () {
+        for await (const packet of stored as AsyncIterable<StoredPacket>) {
+          if (packet.cmd === 'publish' && packet.messageId !== undefined) packet.dup = true;
+          yield packet;
+        }
+      })(),
+    );
+  }
+
+  override async incomingDelPacket(client: ClientRef, packet: { readonly messageId: number }): Promise<void> {
+    await super.incomingDelPacket(client, packet);
+    this.onReleased(client.id ?? '', packet.messageId);
+  }
+
+  /** Packet ids of QoS 2 publishes that were received but not yet released. */
+  async unreleased(clientId: string): Promise<number[]> {
+    const ids: number[] = [];
+    for await (const key of this.#db.keys(rangeOf(`incoming:${encodeURIComponent(clientId)}:`))) {
+      ids.push(Number(key.slice(key.lastIndexOf(':') + 1)));
+    }
+    return ids;
+  }
+}

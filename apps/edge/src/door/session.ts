@@ -1,0 +1,96 @@
+import { envelopePrefix, partitionOf, type TopicVerdict } from '@weir/reading';
+import { READINGS_PARTITIONS } from '@weir/topology';
+import type { Principal } from '../auth/rights.ts';
+
+/** What is known about one topic of one connection; made once, because a device has few topics and uses them often. */
+export interface TopicEntry {
+  /** `passed`: no reading and no event, only handed to subscribers. */
+  readonly kind: 'telemetry' | 'event' | 'passed' | 'refused';
+  readonly site: string;
+  readonly device: string;
+  readonly metric: string | undefined;
+  /** Of an event. */
+  readonly event: string;
+  /** Why the topic is refused. */
+  readonly message: string;
+  readonly partition: number;
+  /** Start of the envelope line. */
+  readonly prefix: string;
+}
+
+export interface TopicReaderOptions {
+  /** `<edge id>/<spool id>` */
+  readonly edge: string;
+  readonly via: 'mqtt' | 'http';
+  readonly read: (topic: string) => TopicVerdict;
+}
+
+/** Topic + principal → what to do with a publish. */
+export function resolveTopic(
+  topic: string,
+  principal: Principal,
+  { edge, via, read }: TopicReaderOptions,
+): TopicEntry {
+  const verdict = read(topic);
+  const foreign = {
+    site: principal.site ?? '-',
+    device: principal.device,
+    metric: undefined,
+    event: '',
+    partition: 0,
+    prefix: '',
+  };
+  if (!principal.mayPublish(topic, verdict)) {
+    const message =
+      verdict.kind === 'foreign' ? verdict.message : `the topic does not belong to ${principal.device}`;
+    return { ...foreign, kind: 'refused', message };
+  }
+  if (verdict.kind === 'foreign') return { ...foreign, kind: 'passed', message: '' };
+  const { site, device } = verdict;
+  if (verdict.kind === 'event') {
+    return { ...foreign, kind: 'event', site, device, event: verdict.event, message: '' };
+  }
+  return {
+    kind: 'telemetry',
+    site,
+    device,
+    metric: verdict.metric,
+    event: '',
+    message: '',
+    partition: partitionOf(device, READINGS_PARTITIONS),
+    prefix: envelopePrefix({ edge, site, device, metric: verdict.metric, via }),
+  };
+}
+
+const KEPT_TOPICS = 64;
+
+/** One accepted MQTT connection. */
+export class Session {
+  readonly clientId: string;
+  readonly principal: Principal;
+  /**
+   * [MQTT-4.3.3-2] Packet ids of QoS 2 publishes that are in the spool and not yet released by PUBREL. A later
+   * connection of the same session takes the set over.
+   */
+  readonly unreleased: Set<number>;
+  readonly #options: TopicReaderOptions;
+  readonly #topics = new Map<string, TopicEntry>();
+  subscriptions = 0;
+
+  constructor(clientId: string, principal: Principal, unreleased: Set<number>, options: TopicReaderOptions) {
+    this.clientId = clientId;
+    this.principal = principal;
+    this.unreleased = unreleased;
+    this.#options = options;
+  }
+
+  topic(topic: string): TopicEntry {
+    let entry = this.#topics.get(topic);
+    if (entry === undefined) {
+      entry = resolveTopic(topic, this.principal, this.#options);
+      if (this.#topics.size >= KEPT_TOPICS) this.#topics.clear();
+      this.#topics.set(topic, entry);
+    }
+    return entry;
+  }
+}

@@ -1,0 +1,190 @@
+import type { DeadLetterReason, DropReason } from '@weir/flow';
+import { errorMessage } from '@weir/flow';
+import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import type { GateEvents, GateRefusal } from './gate/index.ts';
+
+/** Acknowledgements are usually a few milliseconds away, so the scale begins below the common one. */
+const ACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+export interface EdgeGauges {
+  connections(): number;
+  held(): number;
+  inFlight(): number;
+  /** 0 free, 1 throttled, 2 blocked. */
+  pressure(): 0 | 1 | 2;
+  spool(): { usedBytes: number; limitBytes: number; pendingBytes: number };
+}
+
+export type LoginRefusal = 'missing' | 'unknown' | 'wrong-secret' | 'revoked' | 'client-id' | 'unavailable';
+
+/** Everything the doors tell: each event owns its log line and its metrics. */
+export class EdgeEvents implements GateEvents {
+  /** Since the start; `/edge/status` derives rates from it. */
+  readonly totals = { publishes: 0, accepted: 0, buried: 0, dropped: 0, connects: 0 };
+  readonly #log: Logger;
+  readonly #limited = rateLimited();
+  readonly #publishes;
+  readonly #ledger;
+  readonly #refusals;
+  readonly #holds;
+  readonly #logins;
+  readonly #connects;
+  readonly #ack;
+  readonly #eventsDropped;
+  readonly #requests;
+  readonly #queueFull;
+  readonly #sync;
+
+  constructor(log: Logger, metrics: Metrics) {
+    this.#log = log;
+    const publishes = metrics.counter('weir_edge_publishes_total', 'MQTT publishes received', ['qos']);
+    this.#publishes = [0, 1, 2].map((qos) => publishes.labels({ qos: String(qos) }));
+    const ledger = metrics.counter(
+      'weir_ledger_readings_total',
+      'Readings by what became of them; a payload that could not be decoded counts as one',
+      ['hop', 'outcome', 'reason'],
+    );
+    this.#ledger = (outcome: string, reason: string) => ledger.labels({ hop: 'edge', outcome, reason });
+    this.#refusals = metrics.counter('weir_edge_refusals_total', 'Connections closed by the frame gate', [
+      'reason',
+    ]);
+    this.#holds = metrics.counter('weir_edge_holds_total', 'Times that a connection was held back', ['why']);
+    this.#logins = metrics.counter('weir_edge_logins_refused_total', 'CONNECTs and requests refused', [
+      'reason',
+    ]);
+    this.#connects = metrics.counter('weir_edge_connects_total', 'Accepted MQTT connections');
+    this.#ack = metrics.histogram(
+      'weir_edge_ack_seconds',
+      'From the arrival of a publish to its durable record',
+      [],
+      ACK_BUCKETS,
+    );
+    this.#sync = metrics.histogram('weir_edge_fsync_seconds', 'One group write and fsync', [], ACK_BUCKETS);
+    this.#eventsDropped = metrics.counter(
+      'weir_edge_events_dropped_total',
+      'Device events shed by a full spool',
+    );
+    this.#requests = metrics.counter('weir_edge_http_requests_total', 'HTTP ingest requests', ['status']);
+    this.#queueFull = metrics.counter(
+      'weir_edge_queue_full_total',
+      'Messages dropped because the queue of a client that is away is full',
+    );
+    this.#stored = this.#ledger('stored', '');
+  }
+  readonly #stored: { inc(n?: number): void };
+
+  /** Gauges are read when somebody asks for the metrics. */
+  observe(metrics: Metrics, gauges: EdgeGauges): void {
+    const gauge = (name: string, help: string, read: () => number): void => {
+      metrics.gauge(name, help, ['hop'], (g) => g.set({ hop: 'edge' }, read()));
+    };
+    metrics.gauge('weir_edge_connections', 'Open MQTT connections', [], (g) => g.set(gauges.connections()));
+    metrics.gauge('weir_edge_connections_held', 'Connections held back by a full spool', [], (g) =>
+      g.set(gauges.held()),
+    );
+    gauge('weir_ledger_in_flight', 'Publishes that wait for their fsync', gauges.inFlight);
+    gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', gauges.pressure);
+    metrics.gauge('weir_buffer_used_bytes', 'Bytes that wait', ['hop'], (g) => {
+      g.set({ hop: 'edge-spool' }, gauges.spool().usedBytes);
+      g.set({ hop: 'edge-fsync' }, gauges.spool().pendingBytes);
+    });
+    metrics.gauge('weir_buffer_limit_bytes', 'Bytes that may wait', ['hop'], (g) =>
+      g.set({ hop: 'edge-spool' }, gauges.spool().limitBytes),
+    );
+  }
+
+  published(qos: 0 | 1 | 2): void {
+    this.totals.publishes++;
+    this.#publishes[qos]?.inc();
+  }
+  accepted(readings: number, seconds: number): void {
+    this.totals.accepted += readings;
+    this.#stored.inc(readings);
+    this.#ack.observe(seconds);
+  }
+  buried(reason: DeadLetterReason, count = 1): void {
+    this.totals.buried += count;
+    this.#ledger('dead_lettered', reason).inc(count);
+  }
+  dropped(reason: DropReason, readings: number): void {
+    this.totals.dropped += readings;
+    this.#ledger('dropped', reason).inc(readings);
+    this.#limited(`dropped ${reason}`, (held) =>
+      this.#log.warn({ reason, readings, held }, 'readings dropped: the spool takes no more'),
+    );
+  }
+  duplicate(readings: number): void {
+    this.#ledger('duplicate', '').inc(readings);
+  }
+  eventDropped(): void {
+    this.#eventsDropped.inc();
+    this.#limited('events', (held) =>
+      this.#log.warn({ held }, 'device events dropped: the spool takes no more'),
+    );
+  }
+  queueFull(client: string): void {
+    this.#queueFull.inc();
+    this.#limited('queue', (held) =>
+      this.#log.warn({ client, held }, 'a message for a client that is away was dropped: its queue is full'),
+    );
+  }
+  requested(status: number): void {
+    this.#requests.inc({ status: String(status) });
+  }
+
+  connected(): void {
+    this.totals.connects++;
+    this.#connects.inc();
+  }
+  refused(reason: GateRefusal): void {
+    this.#refusals.inc({ reason });
+    this.#limited(`gate ${reason}`, (held) =>
+      this.#log.info({ reason, held }, 'connection closed by the frame gate'),
+    );
+  }
+  held(why: 'window' | 'rate' | 'spool'): void {
+    this.#holds.inc({ why });
+  }
+  loginRefused(reason: LoginRefusal, device: string): void {
+    this.#logins.inc({ reason });
+    this.#limited(`login ${reason}`, (held) =>
+      this.#log.info({ reason, device: device.slice(0, 128), held }, 'device refused'),
+    );
+  }
+  clientError(client: string | null, error: unknown): void {
+    this.#limited('client', (held) =>
+      this.#log.info({ client, error: errorMessage(error), held }, 'connection ended with an error'),
+    );
+  }
+  /** A bug or a broken disk: the publish was not acknowledged and its connection was closed. */
+  failed(doing: string, error: unknown): void {
+    this.#limited(`failed ${doing}`, (held) =>
+      this.#log.error({ err: error, held }, `${doing}: ${errorMessage(error)}`),
+    );
+  }
+  spoolDamaged(damage: { file: string; position: number; bytes: number; records: number }): void {
+    this.#log.error(damage, 'damaged bytes in the spool were skipped; later records survive');
+  }
+  spoolTorn(tail: { file: string; position: number; bytes: number }): void {
+    this.#log.warn(tail, 'the spool ended in an unfinished write; it was cut at the last whole record');
+  }
+  synced(seconds: number): void {
+    this.#sync.observe(seconds);
+  }
+  credentialsRead(devices: number, problems: readonly string[]): void {
+    if (problems.length > 0) {
+      this.#limited('credentials', () =>
+        this.#log.warn({ problems }, 'some device credentials were skipped'),
+      );
+    }
+    this.#log.debug({ devices }, 'device credentials read');
+  }
+  credentialsUnavailable(error: unknown, known: number): void {
+    this.#limited('credentials away', (held) =>
+      this.#log.warn(
+        { error: errorMessage(error), known, held },
+        'device credentials cannot be read; the last known ones go on working',
+      ),
+    );
+  }
+}

@@ -1,0 +1,60 @@
+import type { AppContext } from '@weir/lifecycle';
+import { openCredentials } from './auth/open-credentials.ts';
+import { openHttpDoor } from './door/http.ts';
+import { openMqttDoor } from './door/mqtt.ts';
+import { openBroker } from './door/open-broker.ts';
+import { EdgeEvents } from './events.ts';
+import { GateHouse } from './gate/index.ts';
+import { Intake } from './intake/intake.ts';
+import { gateLimits, spoolOptions } from './options.ts';
+import { Spool } from './spool/index.ts';
+import { edgeStatus } from './status.ts';
+import { decodePayload } from './steps/decode-payload.ts';
+
+/**
+ * The path of a reading: socket → gate (size, window, rate, well-formed) → aedes → topic and rights → decode and
+ * validate → spool → fsync → acknowledgement. Forwarders take it from the spool to Kafka and RabbitMQ.
+ */
+export async function runEdge(context: AppContext): Promise<void> {
+  const { config, log, metrics } = context;
+  const { edge } = config;
+  const events = new EdgeEvents(log, metrics);
+  const credentials = await openCredentials(config, events);
+  const spool = await Spool.open(spoolOptions(context, events));
+
+  const intake = new Intake(edge.id, spool, events, () => house.release());
+  const house = new GateHouse(gateLimits(edge), events, () => intake.isBlocked || context.stopping.aborted);
+  const decode = decodePayload({
+    maxFutureMs: edge.maxFuture,
+    maxReadings: edge.maxReadingsPerMessage,
+    criticalMetrics: new Set(edge.forward.criticalMetrics.split(',').filter(Boolean)),
+  });
+  const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
+  const status = edgeStatus(edge.id, spool, intake, house, events);
+  const http = await openHttpDoor({ context, intake, events, decode, credentials, status });
+  const listeners = await openMqttDoor(mqtt.broker, house, events, {
+    host: config.ports.host,
+    tcpPort: context.port('mqtt'),
+    wsPort: context.port('mqttWs'),
+    tlsPort: context.port('mqttTls'),
+    ...edge.tls,
+  });
+  events.observe(metrics, {
+    connections: () => house.gates.size,
+    held: () => house.waiting,
+    inFlight: () => intake.inFlight,
+    pressure: () => (intake.isBlocked ? 2 : spool.state === 'throttled' ? 1 : 0),
+    spool: () => spool.stats,
+  });
+
+  context.readyWhen('credentials', () => credentials?.ready ?? true);
+  context.readyWhen('spool', () => spool.state !== 'blocked' || 'the spool is full');
+  context.onStop('accept', 'MQTT listeners', () => listeners.stopAccepting());
+  context.onStop('accept', 'HTTP ingest', () => http.stopAccepting());
+  context.onStop('settle', 'publishes in flight', () => intake.settle());
+  context.onStop('flush', 'MQTT sessions', () => mqtt.close());
+  context.onStop('close', 'spool', () => spool.close());
+  context.onStop('close', 'credentials', () => credentials?.close());
+  context.onStop('close', 'HTTP', () => http.close());
+  context.onStop('close', 'gates', () => house.close());
+}

@@ -1,0 +1,102 @@
+import type { GateRefusal } from './frame.ts';
+import type { Gate } from './gate.ts';
+
+export interface GateLimits {
+  /** Largest packet, fixed header included, bytes. */
+  readonly packetBytes: number;
+  /** Longest topic or topic filter, bytes. */
+  readonly topicBytes: number;
+  /** QoS 1 and 2 publishes of one connection that wait for their answer. */
+  readonly inflight: number;
+  /** From the accept to an accepted CONNECT, milliseconds. */
+  readonly connectMs: number;
+  /** Longest keepalive, milliseconds; also for clients that ask for none. */
+  readonly keepaliveMaxMs: number;
+  readonly connections: number;
+  /** Publishes a second of one connection, with a burst of one second. */
+  readonly publishRate: number;
+  /** Bytes that may wait for one slow reader. */
+  readonly outwardBytes: number;
+  /** Bytes of all packets together that have begun but not ended. */
+  readonly partialBytes: number;
+}
+
+/** What the gates tell; none may throw. */
+export interface GateEvents {
+  refused(reason: GateRefusal): void;
+  /** A connection was held back: its window is full, it is too fast, or the spool takes nothing. */
+  held(why: 'window' | 'rate' | 'spool'): void;
+}
+
+/** What all gates share: limits, a coarse clock, the sweep for silent connections, and who waits for the spool. */
+export class GateHouse {
+  readonly limits: GateLimits;
+  readonly events: GateEvents;
+  readonly gates = new Set<Gate>();
+  /** Milliseconds, at most `sweepMs` old: reading the real clock for every packet would show in the profile. */
+  clock = performance.now();
+  readonly sweepMs: number;
+  partialBytes = 0;
+  readonly #isBlocked: () => boolean;
+  readonly #waiting = new Set<Gate>();
+  readonly #dirty: Gate[] = [];
+  #flushing = false;
+  readonly #sweep: NodeJS.Timeout;
+
+  constructor(limits: GateLimits, events: GateEvents, isBlocked: () => boolean) {
+    this.limits = limits;
+    this.events = events;
+    this.#isBlocked = isBlocked;
+    this.sweepMs = Math.max(20, Math.min(500, limits.connectMs / 4));
+    this.#sweep = setInterval(() => {
+      this.clock = performance.now();
+      for (const gate of this.gates) gate.checkSilence();
+    }, this.sweepMs);
+    this.#sweep.unref();
+  }
+
+  get isFull(): boolean {
+    return this.gates.size >= this.limits.connections;
+  }
+  /** The spool takes no publish that wants an acknowledgement. */
+  get isBlocked(): boolean {
+    return this.#isBlocked();
+  }
+  /** Connections held back by the spool. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  waitForSpool(gate: Gate): void {
+    this.#waiting.add(gate);
+  }
+  forget(gate: Gate): void {
+    this.gates.delete(gate);
+    this.#waiting.delete(gate);
+  }
+
+  /** The spool takes records again. Who waited longest goes first. */
+  release(): void {
+    for (const gate of this.#waiting) {
+      if (this.#isBlocked()) return;
+      this.#waiting.delete(gate);
+      gate.pump();
+    }
+  }
+
+  /** Writes what `gate` collected when this turn of the event loop ends. */
+  flushSoon(gate: Gate): void {
+    this.#dirty.push(gate);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    process.nextTick(() => {
+      this.#flushing = false;
+      const dirty = this.#dirty.splice(0);
+      for (const each of dirty) each.flush();
+    });
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+  }
+}

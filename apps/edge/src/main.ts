@@ -1,0 +1,4 @@
+import { runApp } from '@weir/lifecycle';
+import { runEdge } from './flow.ts';
+
+await runApp({ name: 'edge', adminPort: null, start: runEdge });

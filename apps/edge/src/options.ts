@@ -1,0 +1,37 @@
+import type { Config } from '@weir/config';
+import type { AppContext } from '@weir/lifecycle';
+import type { EdgeEvents } from './events.ts';
+import type { GateLimits } from './gate/index.ts';
+import type { SpoolOptions } from './spool/index.ts';
+
+/** Settings of the gates, from the configuration. */
+export function gateLimits({ limits }: Config['edge']): GateLimits {
+  return {
+    packetBytes: limits.packetSize,
+    topicBytes: limits.topicSize,
+    inflight: limits.inflight,
+    connectMs: limits.connectTime,
+    keepaliveMaxMs: limits.keepaliveMax,
+    connections: limits.connections,
+    publishRate: limits.publishRate,
+    outwardBytes: limits.outwardBuffer,
+    partialBytes: limits.partialPackets,
+  };
+}
+
+/** Settings of the spool; a disk that fails ends the process before anything more is acknowledged. */
+export function spoolOptions(context: AppContext, events: EdgeEvents): SpoolOptions {
+  const { spool } = context.config.edge;
+  return {
+    dir: spool.dir,
+    maxBytes: spool.maxSize,
+    segmentBytes: spool.segmentSize,
+    whenFull: spool.whenFull,
+    memoryBytes: spool.memory,
+    onFatal: (error) => context.fatal('writing the spool', error),
+    onCorrupt: (damage) => events.spoolDamaged(damage),
+    onTornTail: (tail) => events.spoolTorn(tail),
+    onDropped: ({ reason, readings }) => events.dropped(reason, readings),
+    onGroup: ({ seconds }) => events.synced(seconds),
+  };
+}

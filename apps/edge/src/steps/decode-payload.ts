@@ -1,0 +1,100 @@
+import type { DeadLetterReason } from '@weir/flow';
+import { interpret, PayloadError, parsePayload, type Reading, type Refusal } from '@weir/reading';
+import { splitElements } from './split-elements.ts';
+
+/** A part of a payload, or the whole of it, that is not a reading. */
+export interface RefusedBytes {
+  readonly reason: DeadLetterReason;
+  readonly stage: string;
+  readonly message: string;
+  /** As the device sent them. */
+  readonly bytes: Buffer;
+  /** Index in the array payload; undefined: the whole payload. */
+  readonly index?: number;
+}
+
+export interface DecodedPayload {
+  /** Readings to accept; 0 when the whole payload is refused. */
+  readonly count: number;
+  readonly critical: boolean;
+  readonly refused: readonly RefusedBytes[];
+}
+
+export interface DecodeOptions {
+  /** How far a device time may lie ahead of the arrival, milliseconds. */
+  readonly maxFutureMs: number;
+  readonly maxReadings: number;
+  readonly criticalMetrics: ReadonlySet<string>;
+}
+
+const STAGE = 'decode-payload';
+const NONE: readonly RefusedBytes[] = [];
+
+/** Payload → how many readings it holds and which parts of it hold none. Never throws for bad input. */
+export function decodePayload(options: DecodeOptions) {
+  const { maxFutureMs, maxReadings, criticalMetrics } = options;
+  const whole = (reason: DeadLetterReason, message: string, bytes: Buffer): DecodedPayload => ({
+    count: 0,
+    critical: false,
+    refused: [{ reason, stage: STAGE, message, bytes }],
+  });
+  const isEarly = (readings: readonly Reading[], at: number): boolean => {
+    for (const reading of readings) if (reading.ts > at + maxFutureMs) return true;
+    return false;
+  };
+  const skew = (reading: Reading | undefined, at: number): string =>
+    `ts ${reading?.ts} lies ${Math.round(((reading?.ts ?? at) - at) / 1_000)} s ahead of the arrival; at most ${maxFutureMs / 1_000} s are allowed`;
+
+  /** Elements of an array whose device time lies too far ahead; `interpret` does not tell which reading came from which. */
+  function earlyElements(elements: readonly unknown[], metric: string | undefined, at: number): Refusal[] {
+    const found: Refusal[] = [];
+    for (let index = 0; index < elements.length; index++) {
+      const early = interpret([elements[index]], { metric, at }).readings.find(
+        (r) => r.ts > at + maxFutureMs,
+      );
+      if (early !== undefined) found.push({ index, reason: 'clock-skew', message: skew(early, at) });
+    }
+    return found;
+  }
+
+  return function decodePayload(payload: Buffer, metric: string | undefined, at: number): DecodedPayload {
+    let parsed: unknown;
+    try {
+      parsed = parsePayload(payload);
+    } catch (error) {
+      if (!(error instanceof PayloadError)) throw error;
+      return whole('decode', error.message, payload);
+    }
+    const isArray = Array.isArray(parsed);
+    if (isArray && (parsed as unknown[]).length > maxReadings) {
+      return whole('range', `the array holds more than ${maxReadings} elements`, payload);
+    }
+    const { readings, refusals } = interpret(parsed, { metric, at });
+    if (readings.length > maxReadings) {
+      return whole('range', `the payload holds more than ${maxReadings} readings`, payload);
+    }
+    let bad = refusals;
+    let count = readings.length;
+    if (isEarly(readings, at)) {
+      if (!isArray) return whole('clock-skew', skew(readings[0], at), payload);
+      const early = earlyElements(parsed as unknown[], metric, at);
+      bad = [...refusals, ...early].sort((a, b) => a.index - b.index);
+      const skip = bad.map((refusal) => refusal.index);
+      count = interpret(parsed, { metric, at, skip }).readings.length;
+    }
+    const first = bad[0];
+    if (count === 0 && first !== undefined) return whole(first.reason, first.message, payload);
+    let critical = false;
+    if (criticalMetrics.size > 0) for (const r of readings) critical ||= criticalMetrics.has(r.metric);
+    if (first === undefined) return { count, critical, refused: NONE };
+    const elements = splitElements(payload);
+    const refused = bad.map(({ index, reason, message }) => ({
+      reason,
+      stage: STAGE,
+      message,
+      bytes: elements[index] ?? payload,
+      index,
+    }));
+    return { count, critical, refused };
+  };
+}
