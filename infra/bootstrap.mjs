@@ -175,7 +175,9 @@ async function install() {
       code === 0
         ? 'the Node of the project is missing: was its install script refused?'
         : `exit code ${code}`;
-    const tail = Buffer.concat(output).toString().trimEnd().split('\n').slice(-25);
+    // npm names the mistake first and prints its usage after it; a failed script prints its own words last.
+    const lines = Buffer.concat(output).toString().trimEnd().split('\n');
+    const tail = lines.length <= 30 ? lines : [...lines.slice(0, 15), '...', ...lines.slice(-15)];
     throw new Refusal(
       [
         `Installing the dependencies failed (${why}).`,
