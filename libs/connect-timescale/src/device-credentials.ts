@@ -1,7 +1,7 @@
 import { WeirError } from '@weir/flow';
 import type { DeviceCredential } from '@weir/reading';
-import type { Database } from './database.ts';
-import { sqlState } from './errors.ts';
+import pg from 'pg';
+import { mapError, sqlState } from './errors.ts';
 
 /** Device credentials, wherever they are kept. */
 export interface DeviceCredentials {
@@ -11,6 +11,7 @@ export interface DeviceCredentials {
   put(credential: DeviceCredential): Promise<void>;
   /** Marks the credential as revoked; false when the device has none that is valid. */
   revoke(device: string): Promise<boolean>;
+  close(): Promise<void>;
 }
 
 interface Row {
@@ -26,13 +27,23 @@ interface Row {
 const COLUMNS = 'device, site, hash, publish, subscribe, created_at, revoked_at';
 const UNDEFINED_TABLE = '42P01';
 
-/** Device credentials in the table `device_credentials`. Throws what the database throws. */
-export function deviceCredentials(database: Pick<Database, 'query'>): DeviceCredentials {
+/**
+ * Device credentials in the table `device_credentials`, over one connection of its own. Once that is lost every call
+ * fails: open it again. Throws `WeirError`: transient when the database is away, fatal when it refuses.
+ */
+export async function openDeviceCredentials(url: string): Promise<DeviceCredentials> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 5_000,
+    query_timeout: 10_000,
+    application_name: 'weir device credentials',
+  });
+  client.on('error', () => undefined); // the statement under way, or the next one, reports it
   const ask = async (doing: string, sql: string, values: readonly unknown[] = []): Promise<Row[]> => {
     try {
-      return await database.query<Row>(doing, sql, values);
+      return (await client.query<Row>(sql, [...values])).rows;
     } catch (error) {
-      if (sqlState(error) !== UNDEFINED_TABLE) throw error;
+      if (sqlState(error) !== UNDEFINED_TABLE) throw mapError(doing, error);
       throw new WeirError(
         'WEIR_STATE',
         'fatal',
@@ -41,6 +52,12 @@ export function deviceCredentials(database: Pick<Database, 'query'>): DeviceCred
       );
     }
   };
+  try {
+    await client.connect();
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw mapError('connecting to read device credentials', error);
+  }
   return {
     async list() {
       const rows = await ask(
@@ -69,6 +86,9 @@ export function deviceCredentials(database: Pick<Database, 'query'>): DeviceCred
         [device],
       );
       return revoked.length === 1;
+    },
+    async close() {
+      await client.end();
     },
   };
 }

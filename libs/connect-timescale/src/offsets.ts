@@ -1,0 +1,113 @@
+import { WeirError } from '@weir/flow';
+import { TABLES } from '@weir/topology';
+import type { Position } from '@weir/windows';
+import type { Runner } from './database.ts';
+
+/** A partition that this process owns since `epoch`. */
+export interface Claim {
+  readonly epoch: bigint;
+  readonly position: Position;
+}
+
+/** A partition's move in one transaction. */
+export interface Move {
+  readonly partition: number;
+  readonly epoch: bigint;
+  /** `next_offset` as this owner knows it. */
+  readonly expected: bigint;
+  readonly position: Position;
+}
+
+/** Another owner has claimed these partitions, or moved them on. Nothing of the transaction is written. */
+export class FencedError extends WeirError {
+  readonly partitions: readonly number[];
+  constructor(partitions: readonly number[]) {
+    super(
+      'WEIR_FENCED',
+      'transient',
+      `writing windows: partition ${partitions.join(', ')} belongs to another aggregator now`,
+    );
+    this.partitions = partitions;
+  }
+}
+
+interface OffsetRow {
+  readonly partition: number;
+  readonly next_offset: string;
+  readonly replay_offset: string;
+  readonly epoch: string;
+  readonly sources: Record<string, number>;
+}
+
+const COLUMNS = 'partition, next_offset, replay_offset, epoch, sources';
+
+/** Takes a partition over: from now on every write of an earlier owner fails. */
+export async function claimPartition(
+  runner: Runner,
+  topic: string,
+  partition: number,
+  owner: string,
+): Promise<Claim> {
+  const [row] = await runner.query<OffsetRow & { next_offset: string }>(
+    `claiming partition ${partition}`,
+    `INSERT INTO ${TABLES.partitionOffsets} AS o (topic, partition, next_offset, replay_offset, epoch, owner, sources, updated_at)
+     VALUES ($1, $2, 0, 0, 1, $3, '{}', now())
+     ON CONFLICT (topic, partition) DO UPDATE SET epoch = o.epoch + 1, owner = EXCLUDED.owner, updated_at = now()
+     RETURNING ${COLUMNS}`,
+    [topic, partition, owner],
+  );
+  if (row === undefined)
+    throw new WeirError('WEIR_STATE', 'fatal', `claiming partition ${partition}: no row came back`);
+  return {
+    epoch: BigInt(row.epoch),
+    position: {
+      nextOffset: BigInt(row.next_offset),
+      replayOffset: BigInt(row.replay_offset),
+      sources: row.sources,
+    },
+  };
+}
+
+/**
+ * Compare-and-set on (epoch, next_offset) for every partition of a transaction; first statement of it, so that a
+ * replaced owner fails before it writes. Throws `FencedError` naming the partitions that are lost.
+ */
+export async function movePartitions(runner: Runner, topic: string, moves: readonly Move[]): Promise<void> {
+  const moved = await runner.query<{ partition: number }>(
+    'moving the offsets of partitions',
+    `UPDATE ${TABLES.partitionOffsets} AS o
+        SET next_offset = m.next, replay_offset = m.replay, sources = m.sources::jsonb, updated_at = now()
+       FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
+            AS m(partition, epoch, expected, next, replay, sources)
+      WHERE o.topic = $1 AND o.partition = m.partition AND o.epoch = m.epoch AND o.next_offset = m.expected
+      RETURNING o.partition`,
+    [
+      topic,
+      moves.map((move) => move.partition),
+      moves.map((move) => String(move.epoch)),
+      moves.map((move) => String(move.expected)),
+      moves.map((move) => String(move.position.nextOffset)),
+      moves.map((move) => String(move.position.replayOffset)),
+      moves.map((move) => JSON.stringify(move.position.sources)),
+    ],
+  );
+  const done = new Set(moved.map(({ partition }) => partition));
+  const lost = moves.map(({ partition }) => partition).filter((partition) => !done.has(partition));
+  if (lost.length > 0) throw new FencedError(lost);
+}
+
+/** Whether these moves are already in the database: asked when the answer to a COMMIT was lost. */
+export async function areMoved(runner: Runner, topic: string, moves: readonly Move[]): Promise<boolean> {
+  const rows = await runner.query<OffsetRow>(
+    'reading the offsets of partitions back',
+    `SELECT ${COLUMNS} FROM ${TABLES.partitionOffsets} WHERE topic = $1 AND partition = ANY($2::int[])`,
+    [topic, moves.map((move) => move.partition)],
+  );
+  const known = new Map(rows.map((row) => [row.partition, row]));
+  return moves.every(({ partition, epoch, position }) => {
+    const row = known.get(partition);
+    return (
+      row !== undefined && BigInt(row.epoch) === epoch && BigInt(row.next_offset) === position.nextOffset
+    );
+  });
+}

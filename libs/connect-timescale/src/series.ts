@@ -1,0 +1,50 @@
+import { TABLES } from '@weir/topology';
+import type { Runner } from './database.ts';
+
+export interface SeriesName {
+  readonly site: string;
+  readonly device: string;
+  readonly metric: string;
+  readonly unit: string | undefined;
+}
+export interface StoredSeries {
+  readonly id: number;
+  readonly site: string;
+  readonly device: string;
+  readonly metric: string;
+  readonly unit: string | null;
+}
+
+/** The integer keys of series, in the order given; new ones are made. */
+export async function allocateSeries(runner: Runner, names: readonly SeriesName[]): Promise<number[]> {
+  const columns = [
+    names.map((name) => name.site),
+    names.map((name) => name.device),
+    names.map((name) => name.metric),
+    names.map((name) => name.unit ?? null),
+  ];
+  const doing = `allocating keys of ${names.length} series`;
+  await runner.query(
+    doing,
+    `INSERT INTO ${TABLES.series} (site, device, metric, unit)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+     ON CONFLICT (site, device, metric) DO NOTHING`,
+    columns,
+  );
+  const rows = await runner.query<{ id: number }>(
+    doing,
+    `SELECT s.series_id AS id
+       FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n(site, device, metric, place)
+       JOIN ${TABLES.series} s USING (site, device, metric) ORDER BY n.place`,
+    columns.slice(0, 3),
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** All series; the caller keeps those of its partitions. */
+export function loadSeries(runner: Runner): Promise<StoredSeries[]> {
+  return runner.query<StoredSeries & Record<string, unknown>>(
+    'loading the series',
+    `SELECT series_id AS id, site, device, metric, unit FROM ${TABLES.series} ORDER BY series_id`,
+  );
+}
