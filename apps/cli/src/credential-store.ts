@@ -1,13 +1,8 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type DeviceCredentials, deviceCredentials, openDatabase } from '@weir/connect-timescale';
+import { type DeviceCredentials, openDeviceCredentials } from '@weir/connect-timescale';
 import { WeirError } from '@weir/flow';
 import { type DeviceCredential, formatCredential, parseCredential } from '@weir/reading';
-import { quietLogger } from './settings.ts';
-
-export interface CredentialStore extends DeviceCredentials {
-  close(): Promise<void>;
-}
 
 function readAll(file: string): DeviceCredential[] {
   if (!existsSync(file)) return [];
@@ -28,7 +23,7 @@ function readAll(file: string): DeviceCredential[] {
 }
 
 /** Credentials in a file (JSON lines, mode 0600), replaced as a whole so that the edge never reads half of one. */
-export function fileStore(file: string): CredentialStore {
+export function fileStore(file: string): DeviceCredentials {
   const write = (credentials: readonly DeviceCredential[]): void => {
     mkdirSync(dirname(file), { recursive: true });
     const unfinished = `${file}.${process.pid}`;
@@ -54,8 +49,8 @@ export function fileStore(file: string): CredentialStore {
 }
 
 /** Where credentials are: the file that is named (option or edge.credentialsFile), else the database. */
-export function openCredentials(file: string | undefined, databaseUrl: string): CredentialStore {
-  if (file !== undefined && file !== '') return fileStore(file);
-  const database = openDatabase({ url: databaseUrl, log: quietLogger(), poolSize: 1, name: 'weir device' });
-  return { ...deviceCredentials(database), close: () => database.close() };
+export function openCredentials(file: string | undefined, databaseUrl: string): Promise<DeviceCredentials> {
+  return file === undefined || file === ''
+    ? openDeviceCredentials(databaseUrl)
+    : Promise.resolve(fileStore(file));
 }

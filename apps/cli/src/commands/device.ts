@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { openClient } from '@weir/connect-mqtt';
+import type { DeviceCredentials } from '@weir/connect-timescale';
 import { WeirError } from '@weir/flow';
 import {
   CHOSEN_SECRET_COST,
@@ -12,7 +13,7 @@ import {
 } from '@weir/reading';
 import { PORTS } from '@weir/topology';
 import { Command } from 'commander';
-import { type CredentialStore, openCredentials } from '../credential-store.ts';
+import { openCredentials } from '../credential-store.ts';
 import { Output, type Terminal, table } from '../output.ts';
 import { effectiveConfig, usage } from '../settings.ts';
 
@@ -22,9 +23,9 @@ interface Common {
   readonly json?: boolean;
 }
 
-async function withStore<T>(options: Common, work: (store: CredentialStore) => Promise<T>): Promise<T> {
+async function withStore<T>(options: Common, work: (store: DeviceCredentials) => Promise<T>): Promise<T> {
   const config = effectiveConfig(options.data);
-  const store = openCredentials(options.file ?? config.edge.credentialsFile, config.timescale.url);
+  const store = await openCredentials(options.file ?? config.edge.credentialsFile, config.timescale.url);
   try {
     return await work(store);
   } finally {
