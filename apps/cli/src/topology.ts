@@ -134,15 +134,15 @@ export function missingTopology(config: Config): readonly TopologyCheck[] {
       name: 'minio',
       what: `bucket ${bucket}`,
       async missing() {
-        const store = openStore(minio);
+        const archive = openArchive({ ...minio, bucket });
         try {
-          for await (const _ of openArchive(store, bucket).listObjects({ from: Date.now() })) break;
+          for await (const _ of archive.listObjects({ from: Date.now() })) break;
           return [];
         } catch (error) {
           if (error instanceof WeirError && error.code === 'WEIR_STATE') return [bucket];
           throw error;
         } finally {
-          store.close();
+          archive.close();
         }
       },
     },

@@ -1,11 +1,5 @@
 import { once } from 'node:events';
-import {
-  type ArchiveObject,
-  type ArchiveQuery,
-  type ArchiveReader,
-  openArchive,
-  openStore,
-} from '@weir/connect-minio';
+import { type ArchiveObject, type ArchiveQuery, type ArchiveReader, openArchive } from '@weir/connect-minio';
 import { archiveBucket, READINGS_PARTITIONS } from '@weir/topology';
 import { Command } from 'commander';
 import { wholeWithin } from '../duration.ts';
@@ -24,11 +18,11 @@ interface Options {
 
 async function withArchive<T>(options: Options, work: (archive: ArchiveReader) => Promise<T>): Promise<T> {
   const { minio, namespace } = effectiveConfig(options.data);
-  const store = openStore(minio);
+  const archive = openArchive({ ...minio, bucket: archiveBucket(namespace) });
   try {
-    return await work(openArchive(store, archiveBucket(namespace)));
+    return await work(archive);
   } finally {
-    store.close();
+    archive.close();
   }
 }
 
@@ -84,10 +78,10 @@ async function cat(terminal: Terminal, keys: readonly string[], options: Options
     const objects = keys.length > 0 ? keys.map((key) => ({ key })) : archive.listObjects(queryOf(options));
     let printed = 0;
     for await (const object of objects) {
-      for await (const { raw, line } of archive.readLines(object)) {
+      for await (const { text, line } of archive.readLines(object)) {
         if (options.device !== undefined && line.device !== options.device) continue;
         if (printed++ >= limit) return;
-        if (!out.write(`${raw}\n`)) await once(out, 'drain');
+        if (!out.write(`${text}\n`)) await once(out, 'drain');
       }
     }
   });
