@@ -4,6 +4,7 @@ import { openHttpDoor } from './door/http.ts';
 import { openMqttDoor } from './door/mqtt.ts';
 import { openBroker } from './door/open-broker.ts';
 import { EdgeEvents } from './events.ts';
+import { startForwarders } from './forward/index.ts';
 import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
 import { gateLimits, spoolOptions } from './options.ts';
@@ -39,6 +40,7 @@ export async function runEdge(context: AppContext): Promise<void> {
     tlsPort: context.port('mqttTls'),
     ...edge.tls,
   });
+  const forwarders = startForwarders(context, spool);
   events.observe(metrics, {
     connections: () => house.gates.size,
     held: () => house.waiting,
@@ -53,6 +55,7 @@ export async function runEdge(context: AppContext): Promise<void> {
   context.onStop('accept', 'HTTP ingest', () => http.stopAccepting());
   context.onStop('settle', 'publishes in flight', () => intake.settle());
   context.onStop('flush', 'MQTT sessions', () => mqtt.close());
+  context.onStop('flush', 'forwarders', () => forwarders.stop());
   context.onStop('close', 'spool', () => spool.close());
   context.onStop('close', 'credentials', () => credentials?.close());
   context.onStop('close', 'HTTP', () => http.close());

@@ -2,6 +2,7 @@ import type { Config } from '@weir/config';
 import { WeirError } from '@weir/flow';
 import type { EdgeEvents } from '../events.ts';
 import { Credentials } from './credentials.ts';
+import { databaseSource } from './database-source.ts';
 import { fileSource } from './file-source.ts';
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
@@ -18,9 +19,7 @@ export async function openCredentials(config: Config, events: EdgeEvents): Promi
     );
   }
   const source =
-    edge.credentialsFile !== ''
-      ? fileSource(edge.credentialsFile)
-      : (await import('./database-source.ts')).databaseSource(config.timescale);
+    edge.credentialsFile !== '' ? fileSource(edge.credentialsFile) : databaseSource(config.timescale);
   const credentials = new Credentials(source, events);
   await credentials.start(edge.credentialsRefresh);
   return credentials;
