@@ -1,3 +1,4 @@
+export * from './alerts.ts';
 export * from './database.ts';
 export * from './device-credentials.ts';
 export * from './edition.ts';
