@@ -90,7 +90,7 @@ export function openConsumer(options: ConsumerOptions): Consumer {
           lastError,
         );
       }
-      await session.commit(offsets);
+      return session.commit(offsets);
     },
     get assigned() {
       return session?.assigned ?? new Set<number>();

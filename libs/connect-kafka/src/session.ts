@@ -107,11 +107,11 @@ export class Session {
   }
 
   /** Commits once, without kafkajs's retries: a retry after a rebalance would write places of lost partitions. */
-  async commit(offsets: ReadonlyMap<number, bigint>): Promise<void> {
+  async commit(offsets: ReadonlyMap<number, bigint>): Promise<readonly number[]> {
     const partitions = [...offsets]
       .filter(([partition]) => this.#assignment.slots.has(partition))
       .map(([partition, offset]) => ({ partition, offset: String(offset) }));
-    if (partitions.length === 0) return;
+    if (partitions.length === 0) return [];
     const doing = `committing ${partitions.length} offsets of group ${this.#options.groupId}`;
     if (this.#commitNow === null) {
       throw new WeirError(
@@ -125,6 +125,7 @@ export class Session {
     } catch (error) {
       throw mapError(doing, error);
     }
+    return partitions.map(({ partition }) => partition);
   }
 
   /** Orderly end: running batches, `revoked('stop')` with commits possible, leave the group. */

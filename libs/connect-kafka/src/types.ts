@@ -129,9 +129,10 @@ export interface Consumer {
   stop(): Promise<void>;
   /**
    * Commits next offsets to the group (for lag tools, or as the app's own place). Partitions that this member does
-   * not own are left out. Throws `WeirError` (transient) when the broker does not take it.
+   * not own are left out; the others are returned. Throws `WeirError` (transient) when the broker does not take it,
+   * so also when this member was put out of the group.
    */
-  commit(offsets: ReadonlyMap<number, bigint>): Promise<void>;
+  commit(offsets: ReadonlyMap<number, bigint>): Promise<readonly number[]>;
   /** Partitions of the current assignment; empty while disconnected. */
   readonly assigned: ReadonlySet<number>;
   /** Joined a group and the last fetch succeeded. */

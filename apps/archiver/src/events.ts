@@ -1,0 +1,143 @@
+import type { ConsumerEvent } from '@weir/connect-kafka';
+import { errorMessage } from '@weir/flow';
+import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import type { Budget } from './budget.ts';
+import type { Totals } from './steps/splice-lines.ts';
+
+export interface Stored {
+  readonly key: string;
+  readonly partition: number;
+  readonly totals: Totals;
+  readonly storedBytes: number;
+}
+
+export type ArchiverEvents = ReturnType<typeof archiverEvents>;
+
+/** Every event owns its log line and its metrics. `oldest` answers with an age in seconds. */
+export function archiverEvents(log: Logger, metrics: Metrics, budget: Budget, oldest: () => number) {
+  const limit = rateLimited();
+  const objects = metrics.counter('weir_archive_objects_total', 'Objects stored in the raw archive');
+  const bytes = metrics.counter(
+    'weir_archive_bytes_total',
+    'Bytes archived, before (raw) and after (stored) zstd',
+    ['form'],
+  );
+  const wrapped = metrics.counter(
+    'weir_archive_wrapped_records_total',
+    'Records archived as base64: no lines',
+  );
+  const retries = metrics.counter(
+    'weir_archive_retries_total',
+    'Attempts on the object store or Kafka that failed',
+    ['step'],
+  );
+  const ledger = metrics.counter('weir_ledger_readings_total', 'Envelopes that ended at this hop', [
+    'hop',
+    'outcome',
+    'reason',
+  ]);
+  const inFlight = metrics.gauge('weir_ledger_in_flight', 'Envelopes taken and not yet archived', ['hop']);
+  const endToEnd = metrics.histogram(
+    'weir_end_to_end_seconds',
+    'Age of the oldest line of an object when stored',
+    ['stage'],
+  );
+  const hop = 'archiver';
+  inFlight.set({ hop }, 0);
+  ledger.inc({ hop, outcome: 'stored', reason: '' }, 0);
+  metrics.gauge(
+    'weir_archive_oldest_unarchived_seconds',
+    'Time since the oldest open record was taken',
+    [],
+    (gauge) => {
+      gauge.set(oldest());
+    },
+  );
+  metrics.gauge('weir_buffer_limit_bytes', 'Bytes that may be buffered', ['hop']).set({ hop }, budget.limit);
+  metrics.gauge('weir_buffer_used_bytes', 'Bytes buffered', ['hop'], (gauge) =>
+    gauge.set({ hop }, budget.used),
+  );
+  metrics.gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', ['hop'], (gauge) => {
+    gauge.set({ hop }, budget.blocked ? 2 : budget.used * 2 > budget.limit ? 1 : 0);
+  });
+
+  return {
+    linesTaken(lines: number): void {
+      inFlight.inc({ hop }, lines);
+    },
+    /** Given up here, to be read again by the next owner. */
+    linesReturned(lines: number): void {
+      inFlight.dec({ hop }, lines);
+    },
+    recordWrapped(partition: number, offset: bigint): void {
+      wrapped.inc();
+      limit('wrapped', (suppressed) =>
+        log.warn(
+          { partition, offset: String(offset), suppressed },
+          'a record holds no envelope lines: archived as base64',
+        ),
+      );
+    },
+    objectStored({ key, totals, storedBytes }: Stored): void {
+      objects.inc();
+      bytes.inc({ form: 'raw' }, totals.bytes);
+      bytes.inc({ form: 'stored' }, storedBytes);
+      ledger.inc({ hop, outcome: 'stored', reason: '' }, totals.lines);
+      inFlight.dec({ hop }, totals.lines);
+      if (totals.minAt !== null) {
+        endToEnd.observe({ stage: 'archived' }, Math.max(0, Date.now() - totals.minAt) / 1000);
+      }
+      log.debug({ key, lines: totals.lines, storedBytes }, 'object stored');
+    },
+    stepRetried(step: 'look-up' | 'check-owner' | 'put' | 'commit', error: unknown, attempt: number): void {
+      retries.inc({ step });
+      limit(step, (suppressed) =>
+        log.warn({ step, attempt, suppressed }, `${errorMessage(error)}; trying again`),
+      );
+    },
+    partitionResumed(partition: number, committed: bigint, from: bigint): void {
+      log.info(
+        { partition, committed: String(committed), from: String(from) },
+        'objects were stored but not committed: going on after them',
+      );
+    },
+    partitionsGone(partitions: readonly number[], why: 'rebalance' | 'stop'): void {
+      log.info({ partitions, why }, 'partitions given back');
+    },
+    flushLate(lines: number): void {
+      log.warn(
+        { lines },
+        'the object store did not take the last objects in time; the next start reads them again',
+      );
+    },
+    consumer(event: ConsumerEvent): void {
+      switch (event.kind) {
+        case 'assigned':
+          log.info({ partitions: event.partitions }, 'partitions assigned');
+          break;
+        case 'disconnected':
+          log.warn(`${event.error.message}; reconnecting`);
+          break;
+        case 'reconnected':
+          log.info('connected to Kafka again');
+          break;
+        case 'stuck':
+          log.error({ silentMs: event.silentMs }, 'the Kafka client stopped reading: restarted it');
+          break;
+        case 'offset-out-of-range':
+          log.error(
+            {
+              partition: event.partition,
+              wanted: String(event.wanted),
+              start: String(event.start),
+              end: String(event.end),
+              missing: String(event.missing),
+            },
+            event.missing > 0n
+              ? `${event.missing} records left the log before they were archived (retention): reading on from the earliest`
+              : 'the log is shorter than the committed offset (a topic made anew): reading from its start',
+          );
+      }
+    },
+  };
+}

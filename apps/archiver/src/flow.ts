@@ -1,0 +1,66 @@
+import { openConsumer } from '@weir/connect-kafka';
+import { openStore } from '@weir/connect-minio';
+import { errorMessage, retrying } from '@weir/flow';
+import type { AppContext } from '@weir/lifecycle';
+import { archiveBucket, kafkaTopology } from '@weir/topology';
+import { Archive } from './archive.ts';
+import { Budget } from './budget.ts';
+import { archiverEvents } from './events.ts';
+
+/** Kafka readings → lines with their place → zstd objects by size and age → MinIO → group offset. */
+export async function archiveReadings(context: AppContext): Promise<void> {
+  const { config, log, metrics, stopping } = context;
+  const { objectSize, objectAge, maxBuffered, compressionLevel } = config.archiver;
+  const { readings, groups } = kafkaTopology(config.namespace);
+  const bucket = archiveBucket(config.namespace);
+  const budget = new Budget(maxBuffered);
+  const store = openStore(config.minio);
+
+  const archive: Archive = new Archive({
+    store,
+    bucket,
+    budget,
+    events: archiverEvents(log, metrics, budget, () => archive.oldestSeconds()),
+    commit: (offsets) => consumer.commit(offsets),
+    objectSize,
+    objectAgeMs: objectAge,
+    compressionLevel,
+    onFatal: (error) => context.fatal('archiving', error),
+  });
+
+  const consumer = openConsumer({
+    brokers: config.kafka.brokers,
+    clientId: 'weir-archiver',
+    requestTimeoutMs: config.kafka.requestTimeout,
+    groupId: groups.archiver,
+    topic: readings.name,
+    sessionTimeoutMs: config.kafka.sessionTimeout,
+    // Nobody waits for the archive: larger and fewer answers cost less.
+    minBytes: 256 << 10,
+    maxWaitMs: 500,
+    log,
+    handler: archive,
+    onEvent: (event) => archive.events.consumer(event),
+    onFatal: (error) => context.fatal(`reading topic ${readings.name}`, error),
+  });
+
+  let missing = `no answer yet from the object store at ${config.minio.url}`;
+  context.readyWhen('minio', () => missing === '' || missing);
+  context.readyWhen(
+    'kafka',
+    () => consumer.healthy || (consumer.lastError?.message ?? 'not yet in the group'),
+  );
+  context.onStop('accept', 'archive', () => archive.hurry());
+  context.onStop('flush', 'consumer', () => consumer.stop());
+  context.onStop('close', 'object store', () => store.close());
+
+  await retrying(() => store.ensureBucket(bucket), {
+    signal: stopping,
+    onRetry: (error) => {
+      missing = errorMessage(error);
+    },
+  });
+  missing = '';
+  archive.watchAges(stopping);
+  await consumer.start();
+}
