@@ -5,7 +5,7 @@ import { openAdmin } from '@weir/connect-kafka';
 import { openArchive, openStore } from '@weir/connect-minio';
 import { applyTopology, queueDepths, vhostOf } from '@weir/connect-rabbitmq';
 import { migrate, openDatabase } from '@weir/connect-timescale';
-import { WeirError } from '@weir/flow';
+import { retrying, WeirError } from '@weir/flow';
 import { archiveBucket, kafkaTopology, QUEUES } from '@weir/topology';
 import { ROOT } from './paths.ts';
 import { quietLogger } from './settings.ts';
@@ -23,6 +23,14 @@ export interface TopologyCheck {
   readonly name: string;
   readonly what: string;
   missing(): Promise<readonly string[]>;
+}
+
+/** A server that has just started may still refuse some things for a moment. */
+const RETRY = { attempts: 12, baseMs: 200, maxMs: 2_000 };
+
+/** Applies one part, with patience for what passes by itself. */
+export function applyPart(part: TopologyPart): Promise<string> {
+  return retrying(() => part.apply(), RETRY);
 }
 
 const MIGRATIONS = join(ROOT, 'infra/migrations');

@@ -4,7 +4,7 @@ import { Finished } from '../finished.ts';
 import { Output, type Terminal, table } from '../output.ts';
 import { Progress } from '../progress.ts';
 import { effectiveConfig } from '../settings.ts';
-import { missingTopology, topologyParts } from '../topology.ts';
+import { applyPart, missingTopology, topologyParts } from '../topology.ts';
 
 interface Options {
   readonly data?: string;
@@ -36,9 +36,15 @@ function print(output: Output, rows: readonly Row[]): void {
 async function apply(terminal: Terminal, options: Options): Promise<void> {
   const progress = new Progress(terminal);
   const rows = await Promise.all(
-    topologyParts(effectiveConfig(options.data)).map(async ({ name, what, apply: run }): Promise<Row> => {
+    topologyParts(effectiveConfig(options.data)).map(async (part): Promise<Row> => {
+      const { name, what } = part;
       try {
-        return { part: name, what, ok: true, detail: await progress.step(`Applying ${what}`, run) };
+        return {
+          part: name,
+          what,
+          ok: true,
+          detail: await progress.step(`Applying ${what}`, () => applyPart(part)),
+        };
       } catch (error) {
         return { part: name, what, ok: false, detail: errorMessage(error) };
       }

@@ -7,7 +7,7 @@ import { identify, requirePorts } from '@weir/infra';
 import { PORTS } from '@weir/topology';
 import { appMain, configFile, ROOT } from '../paths.ts';
 import type { Progress } from '../progress.ts';
-import { topologyParts } from '../topology.ts';
+import { applyPart, topologyParts } from '../topology.ts';
 import { AppProcess } from './app-process.ts';
 import { APPS, type AppSpec, FLEET } from './apps.ts';
 import { containerServers, hasContainerEngine } from './container-servers.ts';
@@ -161,7 +161,7 @@ export class Supervisor {
   async #applyTopology(config: Config): Promise<void> {
     const { progress } = this.#options;
     await Promise.all(
-      topologyParts(config).map(({ what, apply }) => progress.step(`Checking ${what}`, () => apply())),
+      topologyParts(config).map((part) => progress.step(`Checking ${part.what}`, () => applyPart(part))),
     );
   }
 
