@@ -1,7 +1,7 @@
 import { openAdmin } from '@weir/connect-kafka';
 import { queueDepths, vhostOf } from '@weir/connect-rabbitmq';
 import { type Cache, openCache } from '@weir/connect-redis';
-import { openDatabase, openQueries } from '@weir/connect-timescale';
+import { openAlertQueries, openDatabase, openQueries } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology, type PortName } from '@weir/topology';
 import type { LiveHub } from './live/hub.ts';
@@ -32,7 +32,7 @@ export function openParts(context: AppContext, hub: LiveHub): Parts {
     allowedLatenessMs: config.aggregator.allowedLateness,
     outOfOrdernessMs: config.aggregator.outOfOrderness,
   });
-  const store = sqlStore(database, queries);
+  const store = sqlStore(database, queries, openAlertQueries(database));
   const cache = openCache({ url: config.redis.url, log });
   const admin = openAdmin({
     brokers: config.kafka.brokers,

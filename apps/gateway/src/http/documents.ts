@@ -36,4 +36,8 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
       "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     uiConfig: { deepLinking: true, tryItOutEnabled: true, defaultModelsExpandDepth: 1 },
   });
+  app.get('/api/v1/openapi.json', { schema: { hide: true } }, async (_request, reply) => {
+    reply.header('cache-control', 'no-cache');
+    return app.swagger();
+  });
 }

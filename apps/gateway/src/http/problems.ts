@@ -1,5 +1,5 @@
 import { PROBLEMS, type Problem, type ProblemCode } from '@weir/api';
-import { isTransient, WeirError } from '@weir/flow';
+import { WeirError } from '@weir/flow';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { Events } from '../events.ts';
@@ -45,7 +45,7 @@ function asProblem(error: unknown): ApiProblem {
       .join('; ');
     return new ApiProblem('bad-request', said, { errors });
   }
-  if (error instanceof WeirError && isTransient(error)) {
+  if (error instanceof WeirError && error.retry !== 'data') {
     return new ApiProblem('database-away', PROBLEMS['database-away'], { retryAfterSeconds: 2, cause: error });
   }
   const status = (error as FastifyError).statusCode;

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import websocket from '@fastify/websocket';
 import { WeirError } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
-import fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import type { Events } from '../events.ts';
 import { ApiProblem, sendProblem } from './problems.ts';
@@ -43,10 +43,12 @@ export async function createApi(
   const app: FastifyInstance = fastify({
     loggerInstance: context.log as FastifyBaseLogger,
     // A healthy request writes no log line; metrics count it.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     bodyLimit: 64 << 10,
+    // A device name has up to 128 characters, each up to 12 percent-encoded.
+    routerOptions: { maxParamLength: 2_000 },
     requestTimeout: 10_000,
     keepAliveTimeout: 30_000,
     // A stop closes idle connections at once and lets answers under way finish.

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Cache } from '@weir/connect-redis';
-import { errorMessage, isTransient } from '@weir/flow';
+import { errorMessage, WeirError } from '@weir/flow';
 import { cacheKey } from '@weir/topology';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -134,7 +134,8 @@ export function answerCached(options: AnswerOptions): AnswerCached {
 
 /** Errors that mean that the database is away, rather than that the question is wrong. */
 function isAway(error: unknown): boolean {
-  return isTransient(error) || error instanceof DeadlineError;
+  // A fatal one (no schema yet, wrong password) is for the operator too, and a stale answer serves the client meanwhile.
+  return (error instanceof WeirError && error.retry !== 'data') || error instanceof DeadlineError;
 }
 
 class DeadlineError extends Error {}

@@ -8,8 +8,9 @@ import type { Question } from './answer-cached.ts';
 export function listAlerts(store: Store) {
   return function listAlerts(query: z.output<typeof alertsQuery>): Question<typeof alertList> {
     const { state, severity, site, device, limit } = query;
-    const parts = query.cursor === undefined ? undefined : decodeCursor(query.cursor, 2).map(String);
-    const after = parts === undefined ? undefined : { updatedAt: parts[0] ?? '', id: parts[1] ?? '' };
+    const parts = query.cursor === undefined ? undefined : decodeCursor(query.cursor, 2);
+    const after =
+      parts === undefined ? undefined : { updatedAt: new Date(Number(parts[0])), id: String(parts[1]) };
     return {
       key: `alerts:${JSON.stringify([state, severity, site, device, limit, parts])}`,
       schema: alertList,
@@ -18,7 +19,7 @@ export function listAlerts(store: Store) {
         const alerts = rows.slice(0, limit);
         const last = alerts.at(-1);
         const more = rows.length > limit && last !== undefined;
-        return { alerts, next: more ? encodeCursor([last.updatedAt, last.id]) : null };
+        return { alerts, next: more ? encodeCursor([Date.parse(last.updatedAt), last.id]) : null };
       },
     };
   };

@@ -1,5 +1,5 @@
 import type { Alert, Device } from '@weir/api';
-import type { LatestValue, WindowRow, WindowsQuery } from '@weir/connect-timescale';
+import type { AlertsQuery, LatestValue, WindowRow, WindowsQuery } from '@weir/connect-timescale';
 
 export interface DevicesPage {
   readonly site?: string | undefined;
@@ -8,15 +8,6 @@ export interface DevicesPage {
   readonly after?: { readonly site: string; readonly device: string } | undefined;
   readonly limit: number;
 }
-export interface AlertsPage {
-  readonly state?: Alert['state'] | undefined;
-  readonly severity?: Alert['severity'] | undefined;
-  readonly site?: string | undefined;
-  readonly device?: string | undefined;
-  readonly after?: { readonly updatedAt: string; readonly id: string } | undefined;
-  readonly limit: number;
-}
-
 /** What the gateway reads from the database. Every call throws `WeirError`, transient when the database is away. */
 export interface Store {
   /** By site and name; `after` is the last of the page before. */
@@ -27,6 +18,6 @@ export interface Store {
   latest(device: string, site: string): Promise<readonly LatestValue[]>;
   windows(query: WindowsQuery): Promise<readonly WindowRow[]>;
   /** Newest change first. */
-  alerts(page: AlertsPage): Promise<Alert[]>;
+  alerts(query: AlertsQuery): Promise<Alert[]>;
   firingAlerts(): Promise<number>;
 }
