@@ -133,6 +133,17 @@ test('Ctrl-C that arrives twice reaches the command once, and a killed start let
   assert.match(run.out(), /SIGTERM/);
 });
 
+test('--run hands over to another program', async (t) => {
+  const folder = checkout(t);
+  writeFileSync(
+    join(folder, 'other.ts'),
+    'console.log("other", ...process.argv.slice(2)); process.exitCode = 4;',
+  );
+  const run = bootstrap(folder, '--run', 'other.ts', 'unit');
+  assert.equal(await run.ended, 4, run.err());
+  assert.equal(run.out(), 'other unit\n');
+});
+
 test('the exit code of a command stopped by SIGTERM is passed on', async (t) => {
   const folder = checkout(t);
   const run = bootstrap(folder, 'up');

@@ -9,11 +9,11 @@ import { after, before, test } from 'node:test';
 import { WeirError } from '@weir/flow';
 import { until } from '@weir/testkit';
 import { PORTS } from '@weir/topology';
-import { counts, fill } from './fixtures/content.ts';
 import { isPortFree } from './ports.ts';
 import { childrenOf, familyOf, identify, isSameProcess, type ProcessId } from './proc.ts';
 import { SERVER_NAMES, SERVERS } from './servers/index.ts';
 import { NativeStack } from './stack.ts';
+import { counts, fill } from './testing/content.ts';
 
 const SERVER_PORTS = SERVER_NAMES.flatMap((name) => SERVERS[name].ports.map((port) => PORTS[port]));
 const dataDir = mkdtempSync(join(tmpdir(), 'weir-native-'));
@@ -41,7 +41,7 @@ const newStack = (supervised: boolean) =>
   });
 
 async function startHolder(mode: 'supervised' | 'detached'): Promise<ChildProcess> {
-  const script = join(import.meta.dirname, 'fixtures', 'hold-stack.ts');
+  const script = join(import.meta.dirname, 'testing', 'hold-stack.ts');
   const holder = spawn(process.execPath, [script, dataDir, String(offset), mode], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { oneShot } from '../launch.ts';
 import { kafkaAnswers } from '../probes.ts';
 import { run } from '../run.ts';
+import { KAFKA_HEAP, KAFKA_SETTINGS } from './tuning.ts';
 import type { ServerContext, ServerDefinition } from './types.ts';
 
 function properties({ folder, port }: ServerContext): string {
@@ -17,26 +18,7 @@ function properties({ folder, port }: ServerContext): string {
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT',
     'log.dirs': join(folder, 'log'),
-    'auto.create.topics.enable': 'false',
-    'default.replication.factor': 1,
-    'min.insync.replicas': 1,
-    'offsets.topic.replication.factor': 1,
-    'offsets.topic.num.partitions': 10,
-    'transaction.state.log.replication.factor': 1,
-    'transaction.state.log.min.isr': 1,
-    'transaction.state.log.num.partitions': 10,
-    'share.coordinator.state.topic.replication.factor': 1,
-    'share.coordinator.state.topic.min.isr': 1,
-    'group.initial.rebalance.delay.ms': 0,
-    'group.min.session.timeout.ms': 1_000, // Tests of killed members need not wait the usual six seconds.
-    'num.network.threads': 2,
-    'num.io.threads': 4,
-    'num.recovery.threads.per.data.dir': 2,
-    'log.cleaner.dedupe.buffer.size': 16 << 20, // 128 MiB by default, a quarter of this heap.
-    // After kill -9 the controller refuses the returning broker until its old session has run out.
-    'broker.heartbeat.interval.ms': 500,
-    'broker.session.timeout.ms': 2_000,
-    'controlled.shutdown.enable': 'true',
+    ...KAFKA_SETTINGS,
   };
   return `${Object.entries(settings)
     .map(([name, value]) => `${name}=${value}`)
@@ -96,6 +78,6 @@ export const kafkaServer: ServerDefinition = {
       wayOut: `Delete ${folder} to start it empty.`,
     });
   },
-  launch: (context) => java(context, 'kafka.Kafka', [propertiesFile(context.folder)], '-Xmx512m'),
+  launch: (context) => java(context, 'kafka.Kafka', [propertiesFile(context.folder)], KAFKA_HEAP),
   answers: ({ port }) => kafkaAnswers(port('kafka')),
 };

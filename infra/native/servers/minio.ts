@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { minioAnswers } from '../probes.ts';
+import { MINIO_ENVIRONMENT } from './tuning.ts';
 import type { ServerDefinition } from './types.ts';
 
 export const minioServer: ServerDefinition = {
@@ -18,8 +19,7 @@ export const minioServer: ServerDefinition = {
       // In the environment, not on the command line, where every user of the machine could read them.
       MINIO_ROOT_USER: credentials.minio.accessKey,
       MINIO_ROOT_PASSWORD: credentials.minio.secretKey,
-      MINIO_UPDATE: 'off',
-      MINIO_SCANNER_SPEED: 'slowest',
+      ...MINIO_ENVIRONMENT,
     },
     command: [
       provisioned.minio,

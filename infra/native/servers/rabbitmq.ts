@@ -2,6 +2,7 @@ import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rabbitAnswers } from '../probes.ts';
 import { accountIn } from '../provision.ts';
+import { RABBITMQ_ERLANG, RABBITMQ_SETTINGS } from './tuning.ts';
 import type { ServerContext, ServerDefinition } from './types.ts';
 
 function configuration({ credentials, port }: ServerContext): string {
@@ -14,14 +15,7 @@ function configuration({ credentials, port }: ServerContext): string {
     `default_user = ${user}`,
     `default_pass = ${password}`,
     `default_vhost = ${vhost}`,
-    'default_user_tags.administrator = true',
-    'vm_memory_high_watermark.absolute = 1536MB',
-    'disk_free_limit.absolute = 1GB',
-    'raft.wal_max_size_bytes = 67108864', // 512 MiB by default, all of it also held in memory.
-    'log.console = true',
-    'log.console.level = info',
-    'log.file = false',
-    'collect_statistics_interval = 5000',
+    ...Object.entries(RABBITMQ_SETTINGS).map(([name, value]) => `${name} = ${value}`),
   ].join('\n')}\n`;
 }
 
@@ -66,9 +60,7 @@ export const rabbitmqServer: ServerDefinition = {
         // Two stacks have the same node name, each with a port mapper of its own.
         ERL_EPMD_PORT: String(port('epmd')),
         ERL_EPMD_ADDRESS: '127.0.0.1',
-        // Idle schedulers must not spin: two cores are shared by everything.
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
-          '+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `${RABBITMQ_ERLANG} -kernel inet_dist_use_interface {127,0,0,1}`,
         RABBITMQ_LOG: '-color',
         // Makes the start script become the Erlang machine instead of waiting for it as a parent.
         RUNNING_UNDER_SYSTEMD: 'true',

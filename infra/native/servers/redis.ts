@@ -2,6 +2,7 @@ import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { redisAnswers } from '../probes.ts';
 import { accountIn } from '../provision.ts';
+import { REDIS_SETTINGS } from './tuning.ts';
 import type { ServerContext, ServerDefinition } from './types.ts';
 
 const configuration = ({ credentials, port }: ServerContext): string =>
@@ -12,11 +13,7 @@ const configuration = ({ credentials, port }: ServerContext): string =>
     `requirepass ${credentials.redis.password}`,
     'daemonize no',
     'dir /var/lib/redis',
-    'appendonly yes',
-    'appendfsync everysec',
-    'save ""',
-    'maxmemory 128mb',
-    'maxmemory-policy allkeys-lru',
+    ...Object.entries(REDIS_SETTINGS).map(([name, value]) => `${name} ${value}`),
     'logfile ""',
   ].join('\n')}\n`;
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Launch, oneShot } from '../launch.ts';
 import { accountIn } from '../provision.ts';
 import { run } from '../run.ts';
+import { POSTGRES_SETTINGS } from './tuning.ts';
 import type { ServerContext, ServerDefinition } from './types.ts';
 
 const BIN = '/usr/lib/postgresql/17/bin';
@@ -14,23 +15,8 @@ function configuration({ port }: ServerContext): string {
     listen_addresses: '127.0.0.1',
     port: port('postgres'),
     unix_socket_directories: '/run/postgresql',
-    max_connections: 100,
-    shared_preload_libraries: 'timescaledb',
-    'timescaledb.telemetry_level': 'off',
-    'timescaledb.max_background_workers': 8,
-    max_worker_processes: 24,
-    shared_buffers: '256MB',
-    max_wal_size: '2GB',
-    // An acknowledged row must outlive kill -9 and a lost power supply.
-    synchronous_commit: 'on',
-    fsync: 'on',
-    full_page_writes: 'on',
-    password_encryption: 'scram-sha-256',
-    timezone: 'UTC',
-    log_timezone: 'UTC',
-    log_checkpoints: 'off',
+    ...POSTGRES_SETTINGS,
     log_line_prefix: '%m [%p] %d ',
-    jit: 'off', // Short queries: compiling them costs more than running them.
   };
   return `${Object.entries(settings)
     .map(([name, value]) => `${name} = '${value}'`)
