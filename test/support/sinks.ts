@@ -1,10 +1,10 @@
 import { openArchive } from '@weir/connect-minio';
-import { openDatabase } from '@weir/connect-timescale';
 import { decodeEnvelope, type Envelope, payloadBytes, splitLines } from '@weir/reading';
 import type { Isolated, Scope } from '@weir/testkit';
 import { archiveBucket, EXCHANGES, kafkaTopology, LEVELS, type LevelName } from '@weir/topology';
 import { connect } from 'amqplib';
 import { Kafka, logLevel } from 'kafkajs';
+import pg from 'pg';
 
 export interface StoredLine {
   readonly partition: number;
@@ -193,38 +193,37 @@ export interface StoredWindow {
   readonly p99: number | null;
 }
 
+async function ask<R extends pg.QueryResultRow>(space: Isolated, text: string): Promise<R[]> {
+  const client = new pg.Client({ connectionString: space.timescaleUrl });
+  // A server that is killed meanwhile ends the connection; the query that needs it rejects.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return (await client.query<R>(text)).rows;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
 /** Every stored window of every level. */
 export async function storedWindows(space: Isolated): Promise<StoredWindow[]> {
-  const database = openDatabase({ url: space.timescaleUrl, poolSize: 1, statementTimeoutMs: 60_000 });
-  try {
-    const all: StoredWindow[] = [];
-    for (const { name, table, seconds } of LEVELS) {
-      const quantiles =
-        seconds >= 10
-          ? 'w.p50, w.p90, w.p99'
-          : 'NULL::float8 AS p50, NULL::float8 AS p90, NULL::float8 AS p99';
-      const { rows } = await database.query<Omit<StoredWindow, 'level'>>(
-        `SELECT s.device, s.metric, extract(epoch FROM w.ts)::float8 * 1000 AS start, w.count, w.sum, w.min, w.max, w.m2,
-                w.first, w.last, ${quantiles}
-           FROM ${table} w JOIN series s USING (series_id)`,
-      );
-      for (const row of rows) all.push({ ...row, level: name });
-    }
-    return all;
-  } finally {
-    await database.close();
+  const all: StoredWindow[] = [];
+  for (const { name, table, seconds } of LEVELS) {
+    const quantiles =
+      seconds >= 10 ? 'w.p50, w.p90, w.p99' : 'NULL::float8 AS p50, NULL::float8 AS p90, NULL::float8 AS p99';
+    const rows = await ask<Omit<StoredWindow, 'level'>>(
+      space,
+      `SELECT s.device, s.metric, extract(epoch FROM w.ts)::float8 * 1000 AS start, w.count, w.sum, w.min, w.max, w.m2,
+              w.first, w.last, ${quantiles}
+         FROM ${table} w JOIN series s USING (series_id)`,
+    );
+    for (const row of rows) all.push({ ...row, level: name });
   }
+  return all;
 }
 
 /** Readings counted by the windows of the finest level. */
 export async function windowedReadings(space: Isolated): Promise<number> {
-  const database = openDatabase({ url: space.timescaleUrl, poolSize: 1, statementTimeoutMs: 60_000 });
-  try {
-    const { rows } = await database.query<{ n: number }>(
-      `SELECT coalesce(sum(count), 0)::float8 AS n FROM ${LEVELS[0].table}`,
-    );
-    return rows[0]?.n ?? 0;
-  } finally {
-    await database.close();
-  }
+  const text = `SELECT coalesce(sum(count), 0)::float8 AS n FROM ${LEVELS[0].table}`;
+  return (await ask<{ n: number }>(space, text))[0]?.n ?? 0;
 }
