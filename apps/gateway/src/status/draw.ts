@@ -113,18 +113,14 @@ function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number 
     {
       id: 'spool',
       name: 'Spool',
-      verdict: asksEdge(
-        n.spoolState === 2
-          ? down('Full: nothing more is acknowledged until a destination takes readings again.')
-          : n.spoolState === 1 || (share !== null && share > 0.5)
-            ? degraded('Filling: a destination is slower than the devices.')
-            : ok('Durable on disk; empties as the brokers take readings.'),
-      ),
+      verdict: asksEdge(spoolVerdict(n, share)),
       rate: rate('toKafka'),
       rateUnit: 'forwarded/s',
       figures: [
-        figure('on disk', n.spoolUsed, 'B'),
+        figure('used', n.spoolUsed, 'B'),
         figure('full', share === null ? null : share * 100, '%'),
+        figure('waiting for Kafka', n.behindKafka),
+        figure('waiting for RabbitMQ', n.behindRabbitmq),
       ],
     },
     {
@@ -220,6 +216,19 @@ function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number 
     },
   ];
   return stages.map(({ verdict, ...rest }) => ({ ...rest, ...verdict }));
+}
+
+function spoolVerdict(n: Numbers, share: number | null): Verdict {
+  if (n.spoolState === 2)
+    return down('Full: nothing more is acknowledged until a destination takes readings again.');
+  const held = [n.kafkaHeld === 2 && 'Kafka', n.rabbitmqHeld === 2 && 'RabbitMQ'].filter(
+    (name) => name !== false,
+  );
+  if (held.length > 0) return degraded(`Keeps what ${held.join(' and ')} cannot take now; nothing is lost.`);
+  if (n.spoolState === 1 || (share !== null && share > 0.5)) {
+    return degraded('Filling: a destination is slower than the devices.');
+  }
+  return ok('Durable on disk; empties as the brokers take readings.');
 }
 
 function worst(stages: readonly Stage[]): StageState {

@@ -17,6 +17,12 @@ export interface Numbers {
   readonly spoolLimit: number | null;
   /** 0 free, 1 throttled, 2 blocked. */
   readonly spoolState: number | null;
+  /** 2 while the forwarder cannot deliver. */
+  readonly kafkaHeld: number | null;
+  readonly rabbitmqHeld: number | null;
+  /** Spool records that the destination has not taken. */
+  readonly behindKafka: number | null;
+  readonly behindRabbitmq: number | null;
   readonly toKafka: number | null;
   readonly toRabbitmq: number | null;
   readonly kafkaWritten: number | null;
@@ -50,18 +56,20 @@ export function numbersOf(snapshot: Snapshot): Numbers {
   const ledger = (from: MetricsPage | null, labels: Record<string, string>) =>
     from === null ? null : (from.sum(LEDGER, labels) ?? (from.samples(LEDGER).length > 0 ? 0 : null));
   return {
-    accepted: ledger(edge, { hop: 'edge', outcome: 'accepted' }),
-    acknowledged:
-      edge?.sum('weir_edge_acknowledged_readings_total') ??
-      ledger(edge, { hop: 'edge', outcome: 'accepted' }),
+    accepted: ledger(edge, { hop: 'edge' }),
+    acknowledged: ledger(edge, { hop: 'edge', outcome: 'stored' }),
     edgeBuried: ledger(edge, { hop: 'edge', outcome: 'dead_lettered' }),
     dropped: ledger(edge, { hop: 'edge', outcome: 'dropped' }),
     connections: edge?.sum('weir_edge_connections') ?? null,
-    spoolUsed: edge?.sum('weir_buffer_used_bytes', { hop: 'spool' }) ?? null,
-    spoolLimit: edge?.sum('weir_buffer_limit_bytes', { hop: 'spool' }) ?? null,
-    spoolState: edge?.sum('weir_backpressure_state', { hop: 'spool' }) ?? null,
-    toKafka: ledger(edge, { hop: 'kafka', outcome: 'stored' }),
-    toRabbitmq: ledger(edge, { hop: 'rabbitmq', outcome: 'stored' }),
+    spoolUsed: edge?.sum('weir_buffer_used_bytes', { hop: 'edge-spool' }) ?? null,
+    spoolLimit: edge?.sum('weir_buffer_limit_bytes', { hop: 'edge-spool' }) ?? null,
+    spoolState: edge?.sum('weir_backpressure_state', { hop: 'edge' }) ?? null,
+    kafkaHeld: edge?.sum('weir_backpressure_state', { hop: 'forward-kafka' }) ?? null,
+    rabbitmqHeld: edge?.sum('weir_backpressure_state', { hop: 'forward-rabbitmq' }) ?? null,
+    behindKafka: edge?.sum('weir_spool_behind_records', { destination: 'kafka' }) ?? null,
+    behindRabbitmq: edge?.sum('weir_spool_behind_records', { destination: 'rabbitmq' }) ?? null,
+    toKafka: ledger(edge, { hop: 'forward-kafka', outcome: 'stored' }),
+    toRabbitmq: ledger(edge, { hop: 'forward-rabbitmq', outcome: 'stored' }),
     kafkaWritten: kafka?.written ?? null,
     kafkaDeadLetters: kafka?.deadLetters ?? null,
     lag: kafka?.aggregator.lag ?? null,
@@ -71,7 +79,7 @@ export function numbersOf(snapshot: Snapshot): Numbers {
     late: ledger(aggregator, { hop: 'aggregator', outcome: 'dead_lettered' }),
     windows: aggregator?.sum('weir_windows_written_total') ?? null,
     objects: archiver?.sum('weir_archive_objects_total') ?? null,
-    objectBytes: archiver?.sum('weir_archive_bytes_total') ?? null,
+    objectBytes: archiver?.sum('weir_archive_bytes_total', { form: 'stored' }) ?? null,
     archived: ledger(archiver, { hop: 'archiver', outcome: 'stored' }),
     evaluated: ledger(alerter, { hop: 'alerter', outcome: 'stored' }),
     firing: snapshot.timescale.ok ? snapshot.timescale.value.firingAlerts : null,
