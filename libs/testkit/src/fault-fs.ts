@@ -25,12 +25,13 @@ export class MemoryDisk implements DurableFs {
 
   /**
    * The power goes. Of the bytes of each file that were written but not made durable, `keep` says how many of the
-   * first ones reached the platter anyway (a torn write); none without it.
+   * first ones reached the platter anyway (a torn write); none without it. `keepNames`: names that were created,
+   * renamed and removed without `syncDir` reached it, too.
    */
-  powerCut(keep: (unsyncedBytes: number) => number = () => 0): MemoryDisk {
+  powerCut(keep: (unsyncedBytes: number) => number = () => 0, keepNames = false): MemoryDisk {
     this.#dead = true;
     const next = new MemoryDisk();
-    for (const [path, node] of this.#durableNames) {
+    for (const [path, node] of keepNames ? this.#names : this.#durableNames) {
       const unsynced = Math.max(0, node.content.length - node.durable.length);
       const kept = Math.min(unsynced, Math.max(0, Math.floor(keep(unsynced))));
       const content = Buffer.concat([

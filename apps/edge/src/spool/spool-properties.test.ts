@@ -6,13 +6,18 @@ import { Spool } from './spool.ts';
 import { DESTINATIONS, type Destination, type SpoolRecord } from './types.ts';
 
 const DIR = '/spool';
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const never = new AbortController().signal;
 
 const command = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('append' as const), sizes: sizes() }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('append' as const), sizes: sizes() }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
   {
-    weight: 4,
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('turns' as const), count: fc.integer({ min: 1, max: 9 }) }),
+  },
+  {
+    weight: 6,
     arbitrary: fc.record({
       do: fc.constant('read' as const),
       who: fc.constantFrom(...DESTINATIONS),
@@ -25,6 +30,7 @@ const command = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('power-cut' as const),
       keep: fc.double({ min: 0, max: 1, noNaN: true }),
+      keepNames: fc.boolean(),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('kill' as const) }) },
@@ -89,12 +95,14 @@ class Model {
     else assert.notEqual(this.spool.state, 'free');
   }
   async settle(): Promise<void> {
-    while (this.#open > 0) await new Promise((resolve) => setImmediate(resolve));
+    while (this.#open > 0) await turn();
   }
   check(who: Destination, records: readonly SpoolRecord[]): void {
     for (const { n, body, partition } of records) {
       const text = body.toString();
       assert.ok(n > this.#handed[who], `${who} reads in order`);
+      for (let missed = Math.max(this.#handed[who], this.committed[who]) + 1; missed < n; missed++)
+        assert.ok(!this.acked.has(missed), `${who} was not given ${missed}, only ${n}`);
       assert.equal(partition, n % 12);
       this.#handed[who] = n;
       assert.equal(this.seen.get(n) ?? text, text, `n ${n} means one record only`);
@@ -132,37 +140,44 @@ class Model {
 
 test('whatever happens, nothing acknowledged is lost, order is kept and no n is used twice', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 40 }), async (commands) => {
-      const model = new Model();
-      await model.start();
-      const endLife = (next: MemoryDisk): Promise<void> => {
-        model.disk = next;
-        return model.start();
-      };
-      for (const step of commands) {
-        if (step.do === 'append') for (const size of step.sizes) model.append(size);
-        else if (step.do === 'settle') await model.settle();
-        else if (step.do === 'read') await model.read(step.who, step.bytes, step.commit);
-        else if (step.do === 'power-cut') {
-          await endLife(model.disk.powerCut((bytes) => bytes * step.keep));
-        } else if (step.do === 'kill') await endLife(model.disk.kill());
-        else {
-          await model.settle();
-          await model.spool.close();
-          await endLife(model.disk.kill());
+    fc.asyncProperty(
+      fc.array(command, { minLength: 1, maxLength: 80 }),
+      fc.boolean(),
+      async (commands, keepNames) => {
+        const model = new Model();
+        await model.start();
+        const endLife = (next: MemoryDisk): Promise<void> => {
+          model.disk = next;
+          return model.start();
+        };
+        for (const step of commands) {
+          if (step.do === 'append') for (const size of step.sizes) model.append(size);
+          else if (step.do === 'settle') await model.settle();
+          else if (step.do === 'turns') for (let i = 0; i < step.count; i++) await turn();
+          else if (step.do === 'read') await model.read(step.who, step.bytes, step.commit);
+          else if (step.do === 'power-cut') {
+            await endLife(model.disk.powerCut((bytes) => bytes * step.keep, step.keepNames));
+          } else if (step.do === 'kill') await endLife(model.disk.kill());
+          else {
+            await model.settle();
+            await model.spool.close();
+            await endLife(model.disk.kill());
+          }
         }
-      }
-      await model.settle();
-      await model.spool.close();
-      await endLife(model.disk.powerCut());
-      for (const who of DESTINATIONS) {
-        const found = await model.drain(who);
-        const missing = [...model.acked.keys()].filter((n) => n > model.committed[who] && !found.includes(n));
-        assert.deepEqual(missing, [], `lost for ${who}`);
-      }
-      await model.spool.close();
-    }),
-    { numRuns: 150 },
+        await model.settle();
+        await model.spool.close();
+        await endLife(model.disk.powerCut(undefined, keepNames));
+        for (const who of DESTINATIONS) {
+          const found = await model.drain(who);
+          const missing = [...model.acked.keys()].filter(
+            (n) => n > model.committed[who] && !found.includes(n),
+          );
+          assert.deepEqual(missing, [], `lost for ${who}`);
+        }
+        await model.spool.close();
+      },
+    ),
+    { numRuns: 300 },
   );
 });
 
