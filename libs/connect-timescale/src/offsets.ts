@@ -111,3 +111,21 @@ export async function areMoved(runner: Runner, topic: string, moves: readonly Mo
     );
   });
 }
+
+/** Moves a claimed partition to where the log begins, after records that were not folded yet are gone from it. */
+export async function resetPartition(
+  runner: Runner,
+  topic: string,
+  partition: number,
+  epoch: bigint,
+  start: bigint,
+): Promise<Position> {
+  const [row] = await runner.query<OffsetRow>(
+    `resetting partition ${partition}`,
+    `UPDATE ${TABLES.partitionOffsets} SET next_offset = $4, replay_offset = $4, updated_at = now()
+      WHERE topic = $1 AND partition = $2 AND epoch = $3 RETURNING ${COLUMNS}`,
+    [topic, partition, String(epoch), String(start)],
+  );
+  if (row === undefined) throw new FencedError([partition]);
+  return { nextOffset: start, replayOffset: start, sources: row.sources };
+}

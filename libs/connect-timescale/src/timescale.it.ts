@@ -57,7 +57,9 @@ async function write(
   const rows = { added: new WindowRows(level, 1), changed: new WindowRows(level, 1) };
   for (const [id, window] of added) rows.added.add(id, window);
   for (const [id, window] of changed) rows.changed.add(id, window);
-  await database.transaction('a test', (transaction) => writeLevel(transaction, level, [rows]));
+  await database.transaction('a test', (transaction) =>
+    writeLevel(transaction, level, [rows.added], [rows.changed]),
+  );
 }
 
 test('migrations run once, also when several start at a time', async (t) => {

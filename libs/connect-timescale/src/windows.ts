@@ -4,14 +4,6 @@ import type { Runner, Transaction } from './database.ts';
 import { COPY_HEADER, COPY_TRAILER, PANE_COLUMNS, WINDOW_COLUMNS, type WindowRows } from './rows.ts';
 import type { StoredSeries } from './series.ts';
 
-/** Encoded rows of one level. */
-export interface LevelRows {
-  /** Windows without a row. */
-  readonly added: WindowRows;
-  /** Windows that may have one. */
-  readonly changed: WindowRows;
-}
-
 const columnsOf = (level: number): string => (level === 0 ? PANE_COLUMNS : WINDOW_COLUMNS);
 
 function upsert(level: number): string {
@@ -27,13 +19,14 @@ function upsert(level: number): string {
 
 /**
  * Writes the rows of one level within a transaction: new windows straight by COPY BINARY, the others by COPY into a
- * temporary table and one upsert that raises `revision`. An added window that has a row fails the transaction with
+ * temporary table and one upsert that raises `revision`. No window may occur twice. An added window that has a row fails the transaction with
  * SQLSTATE 23505.
  */
 export async function writeLevel(
   transaction: Transaction,
   level: number,
-  partitions: readonly LevelRows[],
+  added: readonly WindowRows[],
+  changed: readonly WindowRows[],
 ): Promise<void> {
   const { name, table } = LEVELS[level] as (typeof LEVELS)[number];
   const copy = async (into: string, rows: readonly WindowRows[]): Promise<number> => {
@@ -47,11 +40,7 @@ export async function writeLevel(
     );
     return count;
   };
-  await copy(
-    table,
-    partitions.map(({ added }) => added),
-  );
-  const changed = partitions.map((one) => one.changed);
+  await copy(table, added);
   if (changed.every(({ count }) => count === 0)) return;
   const doing = `merging windows of level ${name}`;
   await transaction.query(

@@ -1,0 +1,139 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Database, FencedError } from '@weir/connect-timescale';
+import { retrying } from '@weir/flow';
+import type { BuriedLine, Counts } from '@weir/windows';
+import type { Events } from './events.ts';
+import type { Held, Partitions } from './partitions.ts';
+import { collectWindows, type Handout, prepareWindows } from './steps/write-windows.ts';
+
+export interface CommitterOptions {
+  readonly intervalMs: number;
+  readonly partitions: Partitions;
+  readonly database: Database;
+  readonly events: Events;
+  readonly write: (handouts: readonly Handout[]) => Promise<void>;
+  readonly bury: (lines: readonly { partition: number; line: BuriedLine }[]) => Promise<void>;
+  /** Called after each transaction with the next offsets, for lag tools. */
+  readonly committed: (offsets: ReadonlyMap<number, bigint>) => void;
+  /** Partitions were lost to another owner and let go. */
+  readonly fenced: (partitions: readonly number[]) => void;
+  /** Aborts when even the last commit has to be given up. */
+  readonly giveUp: AbortSignal;
+}
+
+/**
+ * One transaction at a time over all owned partitions, about every interval. While the database or Kafka is away it
+ * keeps trying with the same rows; the budget of `Partitions` bounds what gathers meanwhile.
+ */
+export class Committer {
+  private readonly options: CommitterOptions;
+  private running: Promise<void> = Promise.resolve();
+  private stopped = false;
+
+  constructor(options: CommitterOptions) {
+    this.options = options;
+  }
+
+  /** Commits until `stop`. Rejects with the first error that a retry cannot mend. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { intervalMs, partitions } = this.options;
+    while (!this.stopped) {
+      const started = performance.now();
+      await this.commit();
+      // Under pressure the next transaction follows at once: waiting would only hold the fold back.
+      const pause = partitions.waiting ? 0 : intervalMs - (performance.now() - started);
+      if (pause > 0) await delay(pause, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+    }
+  }
+
+  /** Writes everything that is folded. Calls follow each other. */
+  commit(): Promise<void> {
+    const next = this.running.then(() => this.commitNow());
+    this.running = next.catch(() => undefined);
+    return next;
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private async commitNow(): Promise<void> {
+    const { partitions, database, events } = this.options;
+    const now = performance.now();
+    const busy = partitions.all().filter((held) => held.state.hasWork(now, held.committed));
+    if (busy.length === 0) return;
+    const buried: { partition: number; line: BuriedLine }[] = [];
+    const handouts = await partitions.whilePaused(async () => {
+      await this.insisting('preparing windows', () => prepareWindows(database, busy));
+      const owned = busy.filter((held) => partitions.owns(held));
+      return owned.map((held) => {
+        for (const line of held.state.takeBuried()) buried.push({ partition: held.partition, line });
+        return collectWindows(held);
+      });
+    });
+    partitions.setInFlight(handouts.reduce((sum, { readings }) => sum + readings, 0));
+    try {
+      if (buried.length > 0) {
+        await this.insisting('burying lines', () => this.options.bury(buried));
+        events.buried(buried.map(({ line }) => line));
+      }
+      await this.writeAll(handouts);
+    } finally {
+      partitions.setInFlight(0);
+    }
+  }
+
+  private async writeAll(all: readonly Handout[]): Promise<void> {
+    const { partitions, events } = this.options;
+    let handouts = all.filter(({ held }) => partitions.owns(held));
+    while (handouts.length > 0) {
+      const started = performance.now();
+      try {
+        await this.insisting('writing windows', () => this.options.write(handouts));
+        this.settle(handouts, (performance.now() - started) / 1_000);
+        return;
+      } catch (error) {
+        if (!(error instanceof FencedError)) throw error;
+        const lost = new Set(error.partitions);
+        const still: Held[] = handouts.map(({ held }) => held).filter((held) => partitions.owns(held));
+        handouts = handouts.filter(({ held }) => !lost.has(held.partition));
+        const mine = still.filter(({ partition }) => lost.has(partition)).map(({ partition }) => partition);
+        events.fenced(error.partitions);
+        partitions.release(mine);
+        if (mine.length > 0) this.options.fenced(mine);
+      }
+    }
+  }
+
+  private settle(handouts: readonly Handout[], seconds: number): void {
+    const { partitions, events } = this.options;
+    const offsets = new Map<number, bigint>();
+    const counts: Counts = { stored: 0, merged: 0, duplicate: 0, late: 0, undecodable: 0 };
+    for (const { held, move, counts: own } of handouts) {
+      held.committed = move.position.nextOffset;
+      if (partitions.owns(held)) offsets.set(held.partition, held.committed);
+      for (const key of Object.keys(counts) as (keyof Counts)[]) counts[key] += own[key];
+    }
+    const rows = (handouts[0]?.levels ?? []).map((_, level) => ({
+      added: handouts.reduce((sum, { levels }) => sum + (levels[level]?.added.count ?? 0), 0),
+      changed: handouts.reduce((sum, { levels }) => sum + (levels[level]?.changed.count ?? 0), 0),
+    }));
+    events.committed(
+      counts,
+      rows,
+      seconds,
+      handouts.flatMap(({ samples }) => samples),
+    );
+    this.options.committed(offsets);
+  }
+
+  private insisting<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    return retrying(work, {
+      signal: this.options.giveUp,
+      shouldRetry: (error) =>
+        (error as { retry?: string }).retry === 'transient' && !(error instanceof FencedError),
+      onRetry: (error, _attempt, waitMs) => this.options.events.away(doing, error, waitMs),
+    });
+  }
+}

@@ -1,0 +1,121 @@
+import { errorMessage } from '@weir/flow';
+import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import { LEVELS } from '@weir/topology';
+import type { BuriedLine, Counts } from '@weir/windows';
+
+export type Events = ReturnType<typeof aggregatorEvents>;
+
+/** Everything worth telling about the aggregator; each event owns its log line and its metrics. */
+export function aggregatorEvents(metrics: Metrics, log: Logger) {
+  const ledger = metrics.counter(
+    'weir_ledger_readings_total',
+    'Readings by what became of them (undecodable: lines)',
+    ['hop', 'outcome', 'reason'],
+  );
+  const late = metrics.counter('weir_window_late_total', 'Readings that came after their window had closed', [
+    'window',
+    'disposition',
+  ]);
+  const written = metrics.counter('weir_windows_written_total', 'Window rows written', ['window', 'kind']);
+  const endToEnd = metrics.histogram(
+    'weir_end_to_end_seconds',
+    'From arrival at the edge until visible here, one sample a record',
+    ['stage'],
+  );
+  const transaction = metrics.histogram('weir_aggregator_transaction_seconds', 'Duration of a transaction');
+  const fenced = metrics.counter(
+    'weir_aggregator_fenced_total',
+    'Partitions lost to another owner at a commit',
+  );
+  const limit = rateLimited();
+  for (const outcome of ['stored', 'duplicate'] as const)
+    ledger.inc({ hop: 'aggregator', outcome, reason: '' }, 0);
+
+  return {
+    claimed: (partition: number, facts: Record<string, unknown>) =>
+      log.info({ partition, ...facts }, 'claimed a partition and rebuilt its windows'),
+    released: (partitions: readonly number[], why: string) =>
+      log.info({ partitions, why }, 'partitions released'),
+    logStartsLater: (partition: number, wanted: bigint, start: bigint, end: bigint) =>
+      log.error(
+        { partition, wanted: String(wanted), start: String(start), end: String(end) },
+        `partition ${partition}: the log no longer holds the next offset; its records are missing in the windows until a rebuild from the archive`,
+      ),
+    committed(
+      counts: Counts,
+      rows: readonly { added: number; changed: number }[],
+      seconds: number,
+      samples: readonly number[],
+    ): void {
+      const now = Date.now();
+      for (const at of samples) endToEnd.observe({ stage: 'windows' }, Math.max(0, now - at) / 1_000);
+      transaction.observe(seconds);
+      const count = (outcome: string, reason: string, n: number): void => {
+        if (n > 0) ledger.inc({ hop: 'aggregator', outcome, reason }, n);
+      };
+      count('stored', '', counts.stored);
+      count('duplicate', '', counts.duplicate);
+      count('dead_lettered', 'late', counts.late);
+      count('dead_lettered', 'undecodable', counts.undecodable);
+      if (counts.merged > 0) late.inc({ window: '1s', disposition: 'merged' }, counts.merged);
+      if (counts.late > 0) late.inc({ window: '1s', disposition: 'dead_letter' }, counts.late);
+      rows.forEach(({ added, changed }, level) => {
+        const window = LEVELS[level]?.name ?? '';
+        if (added > 0) written.inc({ window, kind: 'added' }, added);
+        if (changed > 0) written.inc({ window, kind: 'changed' }, changed);
+      });
+    },
+    fenced(partitions: readonly number[]): void {
+      fenced.inc(partitions.length);
+      log.warn({ partitions }, 'another aggregator owns these partitions: nothing of them was written here');
+    },
+    buried: (lines: readonly BuriedLine[]) =>
+      limit('buried', (suppressed) =>
+        log.warn(
+          { lines: lines.length, reason: lines[0]?.reason, suppressed },
+          `dead letters: ${lines[0]?.message ?? ''}`,
+        ),
+      ),
+    rowsExisted: () =>
+      log.warn('a window that should be new has a row already: the transaction is repeated as a merge'),
+    away: (doing: string, error: unknown, waitMs: number) =>
+      limit(doing, (suppressed) =>
+        log.warn({ suppressed, waitMs: Math.round(waitMs) }, `${errorMessage(error)}; trying again`),
+      ),
+    gaveUp: (error: unknown) =>
+      log.warn(
+        { err: error },
+        'stopping without a last commit: the readings since the previous one are read again at the next start',
+      ),
+  };
+}
+
+/** Gauges that are asked for, not counted. */
+export function aggregatorGauges(
+  metrics: Metrics,
+  state: {
+    used: () => number;
+    limit: number;
+    waiting: () => boolean;
+    watermark: () => number;
+    owned: () => number;
+  },
+): void {
+  const hop = 'aggregator';
+  const gauge = (name: string, help: string, read: () => number): void => {
+    metrics.gauge(name, help, ['hop'], (one) => one.set({ hop }, read()));
+  };
+  gauge('weir_buffer_used_items', 'Readings folded but not committed', state.used);
+  gauge('weir_buffer_limit_items', 'Most readings that may be folded but not committed', () => state.limit);
+  gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', () => (state.waiting() ? 2 : 0));
+  metrics.gauge(
+    'weir_window_watermark_timestamp_seconds',
+    'Watermark of the device that is furthest ahead',
+    [],
+    (one) => {
+      const watermark = state.watermark();
+      if (Number.isFinite(watermark)) one.set(watermark / 1_000);
+    },
+  );
+  metrics.gauge('weir_aggregator_partitions', 'Partitions owned', [], (one) => one.set(state.owned()));
+}

@@ -1,0 +1,98 @@
+import { hostname } from 'node:os';
+import { openProducer } from '@weir/connect-kafka';
+import { openDatabase } from '@weir/connect-timescale';
+import type { AppContext } from '@weir/lifecycle';
+import { kafkaTopology } from '@weir/topology';
+import { Committer } from './committer.ts';
+import { aggregatorEvents, aggregatorGauges } from './events.ts';
+import { Membership } from './membership.ts';
+import { Partitions } from './partitions.ts';
+import { bury } from './steps/bury-lines.ts';
+import { claim } from './steps/claim-partition.ts';
+import { fold } from './steps/fold-records.ts';
+import { write } from './steps/write-windows.ts';
+
+const LAST_COMMIT_MS = 8_000;
+
+/** Kafka readings → claim → fold into windows → rows and offset in one transaction → group commit. */
+export async function aggregate(context: AppContext): Promise<void> {
+  const { config, log, metrics, stopping } = context;
+  const { readings, deadLetters, groups } = kafkaTopology(config.namespace);
+  const { statementTimeout, poolSize, url } = config.timescale;
+  const events = aggregatorEvents(metrics, log);
+  const kafka = { brokers: config.kafka.brokers, clientId: 'weir-aggregator', log };
+  const database = openDatabase({
+    url,
+    poolSize,
+    statementTimeoutMs: statementTimeout,
+    log,
+    name: 'weir-aggregator',
+  });
+  const producer = openProducer({ ...kafka, requestTimeoutMs: config.kafka.requestTimeout });
+  const partitions = new Partitions(config.aggregator.maxUncommitted);
+  const giveUp = new AbortController();
+  const windows = {
+    outOfOrdernessMs: config.aggregator.outOfOrderness,
+    allowedLatenessMs: config.aggregator.allowedLateness,
+    idleTimeoutMs: config.aggregator.idleTimeout,
+    dedupHorizonMs: config.aggregator.dedupHorizon,
+    dedupCount: config.aggregator.dedupCount,
+  };
+  const owner = `${hostname()}/${process.pid}`;
+  const topic = { topic: readings.name, partitions: readings.partitions, owner, windows };
+  const buryConfig = { readings: readings.name, deadLetters, group: groups.aggregator };
+
+  const committer = new Committer({
+    intervalMs: config.aggregator.commitInterval,
+    partitions,
+    database,
+    events,
+    write: write(readings.name, database, events),
+    bury: bury(buryConfig, producer),
+    committed: (offsets) => membership.commit(offsets),
+    fenced: () => membership.joinAgain(),
+    giveUp: giveUp.signal,
+  });
+  const membership = new Membership({
+    consumer: {
+      ...kafka,
+      groupId: groups.aggregator,
+      topic: readings.name,
+      sessionTimeoutMs: config.kafka.sessionTimeout,
+    },
+    partitions,
+    events,
+    stopping,
+    claim: claim(topic, database, events),
+    fold: fold(partitions),
+    flush: () => committer.commit(),
+    fatal: (error) => context.fatal('reading from Kafka', error),
+  });
+  aggregatorGauges(metrics, {
+    used: () => partitions.used,
+    limit: config.aggregator.maxUncommitted,
+    waiting: () => partitions.waiting,
+    watermark: () =>
+      Math.max(...partitions.all().map(({ state }) => state.newest)) - windows.outOfOrdernessMs,
+    owned: () => partitions.all().length,
+  });
+  context.readyWhen('kafka', () => membership.ready());
+  context.readyWhen(
+    'database',
+    () => database.healthy || 'the database is away, or the schema is missing (`weir up` makes it)',
+  );
+
+  stopping.addEventListener('abort', () => {
+    setTimeout(() => giveUp.abort(stopping.reason), LAST_COMMIT_MS).unref();
+    partitions.end();
+  });
+  context.onStop('settle', 'the last commit and the Kafka group', () => membership.stop());
+  context.onStop('flush', 'the commit loop', () => committer.stop());
+  context.onStop('close', 'connections', async () => {
+    await Promise.all([producer.close(), database.close()]);
+  });
+  committer.run(stopping).catch((error: unknown) => {
+    if (!stopping.aborted) context.fatal('committing windows', error);
+  });
+  await membership.start();
+}

@@ -1,0 +1,101 @@
+import type { PartitionState } from '@weir/windows';
+
+/** A partition that this process owns: its fold, and how far the database is. */
+export interface Held {
+  readonly partition: number;
+  readonly epoch: bigint;
+  readonly state: PartitionState;
+  /** `next_offset` in the database. */
+  committed: bigint;
+  /** Readings folded since the last collect. */
+  folded: number;
+  /** Arrival times of the records since the last collect, epoch milliseconds. */
+  samples: number[];
+}
+
+/** Samples of one partition for one commit: enough for a percentile, and bounded. */
+export const MAX_SAMPLES = 1_000;
+
+/**
+ * The owned partitions, and the budget of readings that may be folded but not committed. While a commit prepares
+ * (keys of new series, stored rows for late readings) the fold waits, so that what it hands out is of one moment;
+ * during the transaction it goes on.
+ */
+export class Partitions {
+  private readonly held = new Map<number, Held>();
+  private readonly limit: number;
+  private inFlight = 0;
+  private paused = false;
+  private ended = false;
+  private waiters: (() => void)[] = [];
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get(partition: number): Held | undefined {
+    return this.held.get(partition);
+  }
+  all(): Held[] {
+    return [...this.held.values()];
+  }
+  hold(held: Held): void {
+    this.held.set(held.partition, held);
+  }
+  release(partitions: Iterable<number>): void {
+    for (const partition of partitions) this.held.delete(partition);
+    this.wake();
+  }
+  owns(held: Held): boolean {
+    return this.held.get(held.partition) === held;
+  }
+
+  /** Readings folded but not committed. */
+  get used(): number {
+    let used = this.inFlight;
+    for (const held of this.held.values()) used += held.folded;
+    return used;
+  }
+  get waiting(): boolean {
+    return this.waiters.length > 0;
+  }
+
+  /** True at once when there is room and the fold is not paused; used before each record. */
+  get free(): boolean {
+    return this.ended || (!this.paused && this.used < this.limit);
+  }
+  /** Resolves when the fold may go on. */
+  async room(): Promise<void> {
+    while (!this.free) await new Promise<void>((resolve) => this.waiters.push(resolve));
+  }
+
+  /** Runs `work` while the fold waits. */
+  async whilePaused<T>(work: () => Promise<T>): Promise<T> {
+    this.paused = true;
+    try {
+      return await work();
+    } finally {
+      this.paused = false;
+      this.wake();
+    }
+  }
+  /** Readings handed out for a transaction; 0 when it ended. */
+  setInFlight(readings: number): void {
+    this.inFlight = readings;
+    this.wake();
+  }
+  /** Lets every waiting fold go, for the stop. */
+  end(): void {
+    this.ended = true;
+    this.wake();
+  }
+  get isEnded(): boolean {
+    return this.ended;
+  }
+
+  private wake(): void {
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const waiter of waiters) waiter();
+  }
+}

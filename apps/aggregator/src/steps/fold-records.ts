@@ -1,0 +1,18 @@
+import type { KafkaRecord } from '@weir/connect-kafka';
+import { splitLines } from '@weir/reading';
+import { MAX_SAMPLES, type Partitions } from '../partitions.ts';
+
+/** Makes a step that folds records into the windows of their partition; waits while too much is not committed. */
+export function fold(partitions: Partitions) {
+  return async function foldRecords(partition: number, records: readonly KafkaRecord[]): Promise<void> {
+    for (const record of records) {
+      if (!partitions.free) await partitions.room();
+      const held = partitions.get(partition);
+      // Released or stopping: what is not folded here is read again by the next owner.
+      if (held === undefined || partitions.isEnded) return;
+      const replayed = record.offset < held.state.nextOffset;
+      held.folded += held.state.apply(record.offset, splitLines(record.value), performance.now());
+      if (!replayed && held.samples.length < MAX_SAMPLES) held.samples.push(record.timestamp);
+    }
+  };
+}
