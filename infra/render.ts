@@ -1,16 +1,18 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { settingsTable } from '@weir/config';
+import { renderCompose } from './compose/render.ts';
 
 /**
  * Renders what documentation repeats from code: the settings tables between `<!-- settings:a,b -->` (all settings
- * when no section is named) and `<!-- /settings -->`. `--check` writes nothing and fails when a file has drifted.
+ * when no section is named) and `<!-- /settings -->`, and the container files from the tables of infra/compose.
+ * `--check` writes nothing and fails when a file has drifted.
  */
 const root = join(import.meta.dirname, '..');
 const check = process.argv.includes('--check');
 const BLOCK = /(<!-- settings(?::([\w.,-]+))? -->\n)[\s\S]*?(<!-- \/settings -->)/g;
 
-const drifted: string[] = [];
+const drifted = renderCompose({ write: !check });
 const files = globSync(['README.md', '{apps,libs,infra,load,test}/**/*.md'], {
   cwd: root,
   exclude: (path) => path.includes('node_modules'),

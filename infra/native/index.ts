@@ -1,3 +1,4 @@
+export { composeEnvironment } from '../compose/environment.ts';
 export type { Credentials } from './credentials.ts';
 export { portOf, serverEnvironment } from './environment.ts';
 export { isPortFree, type PortUse, portBusyMessage, requirePorts } from './ports.ts';

@@ -24,5 +24,7 @@ export const PORTS = {
   minio: 9000,
   minioConsole: 9001,
   redis: 6379,
+  prometheus: 9090,
+  grafana: 3000,
 } as const;
 export type PortName = keyof typeof PORTS;
