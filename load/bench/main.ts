@@ -1,0 +1,134 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { errorMessage } from '@weir/flow';
+import { PAYLOADS, type PayloadName } from './payloads.ts';
+import { openPipeline } from './pipeline.ts';
+import { overBudget, renderResult, saveResult } from './report.ts';
+import { runPayload } from './run.ts';
+import { Sinks } from './sinks.ts';
+
+const USAGE = `Usage: npm run bench -- [options]
+Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this machine, and measures.
+
+  --payload NAME      ${PAYLOADS.join(' or ')} (default: one after the other)
+  --readings N        messages of the measured run (default 300000; five-metrics: a third of it)
+  --warm-up N         messages before it (default 30000)
+  --connections N     MQTT connections (default 100)
+  --window N          unacknowledged publishes of a connection (default 20)
+  --devices N         devices, each at 1 Hz of event time (default 1000)
+  --offset N          port offset of the servers and apps it starts (default 7000)
+  --stack FILE        stack.json of running servers that nobody else uses, instead of its own
+  --keep              keep the data and logs
+  --json              print the results as JSON
+  --no-save           do not write load/results
+  --help
+
+Exit code 1 when a reading is missing or a budget of load/budgets.json is exceeded.
+`;
+
+class Usage extends Error {}
+
+function options() {
+  try {
+    return parseArgs({
+      options: {
+        payload: { type: 'string' },
+        readings: { type: 'string', default: '300000' },
+        'warm-up': { type: 'string', default: '30000' },
+        connections: { type: 'string', default: '100' },
+        window: { type: 'string', default: '20' },
+        devices: { type: 'string', default: '1000' },
+        offset: { type: 'string', default: '7000' },
+        stack: { type: 'string' },
+        keep: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        save: { type: 'boolean', default: true },
+        help: { type: 'boolean', default: false },
+      },
+      allowNegative: true,
+    }).values;
+  } catch (error) {
+    throw new Usage(errorMessage(error));
+  }
+}
+
+function whole(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new Usage(`--${name} takes a whole number from ${min} to ${max}; got "${text}".`);
+}
+
+function payloadsOf(name: string | undefined): readonly PayloadName[] {
+  if (name === undefined) return PAYLOADS;
+  const found = PAYLOADS.find((payload) => payload === name);
+  if (found === undefined) throw new Usage(`--payload is ${PAYLOADS.join(' or ')}; got "${name}".`);
+  return [found];
+}
+
+/** Progress goes to standard error, over itself on a terminal. */
+function sayer(): (text: string) => void {
+  const live = process.stderr.isTTY === true;
+  return (text) => {
+    const passing = text.startsWith('  ');
+    process.stderr.write(live ? `\r\u001b[2K${text}${passing ? '' : '\n'}` : `${text}\n`);
+  };
+}
+
+async function main(): Promise<number> {
+  const given = options();
+  if (given.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const payloads = payloadsOf(given.payload);
+  const readings = whole('readings', given.readings, 1_000, 10_000_000);
+  const common = {
+    warmUp: whole('warm-up', given['warm-up'], 0, 1_000_000),
+    connections: whole('connections', given.connections, 1, 1_000),
+    window: whole('window', given.window, 1, 100),
+    devices: whole('devices', given.devices, 1, 100_000),
+  };
+  if (common.devices < common.connections) throw new Usage('--devices is at least --connections.');
+  const say = sayer();
+  const dataDir = mkdtempSync(join(tmpdir(), 'weir-bench-'));
+  const portOffset = whole('offset', given.offset, 0, 40_000);
+  const pipeline = await openPipeline({ dataDir, stackFile: given.stack, portOffset, say });
+  const sinks = new Sinks(pipeline);
+  let worse = 0;
+  const stop = async (): Promise<void> => {
+    say('Stopping ...');
+    await sinks.close();
+    await pipeline.stop();
+    if (given.keep) say(`Data and logs stay in ${dataDir}.`);
+    else rmSync(dataDir, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void stop().finally(() => process.exit(1));
+    });
+  }
+  try {
+    for (const payload of payloads) {
+      const messages = payload === 'one-value' || payloads.length === 1 ? readings : Math.ceil(readings / 3);
+      const result = await runPayload(pipeline, sinks, { ...common, payload, messages, say });
+      process.stdout.write(`${given.json ? JSON.stringify(result) : renderResult(result)}\n`);
+      if (given.save) say(`Written to ${saveResult(result)}.`);
+      for (const sentence of overBudget(result)) {
+        worse++;
+        say(`Over budget (${payload}): ${sentence}.`);
+      }
+    }
+  } finally {
+    await stop();
+  }
+  return worse === 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${errorMessage(error)}\n${error instanceof Usage ? USAGE : ''}`);
+  process.exitCode = error instanceof Usage ? 2 : 1;
+}

@@ -1,0 +1,142 @@
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { openArchive } from '@weir/connect-minio';
+import { manage } from '@weir/connect-rabbitmq';
+import { type Database, openDatabase } from '@weir/connect-timescale';
+import { createLogger } from '@weir/observe';
+import { archiveBucket, kafkaTopology } from '@weir/topology';
+import type { Pipeline } from './pipeline.ts';
+import { type Samples, scrape, sumOf } from './scrape.ts';
+
+/** Readings or messages that reached the end of each branch, as the branch's own app counts them. */
+export interface Arrived {
+  /** Values in committed windows. */
+  readonly windows: number;
+  /** Messages in stored archive objects. */
+  readonly archive: number;
+  /** Values taken from RabbitMQ and settled. */
+  readonly rabbitmq: number;
+}
+
+/** Bytes written behind each hop since the servers started. */
+export interface HopBytes {
+  readonly kafka: number | null;
+  readonly rabbitmq: number | null;
+  readonly postgresWal: number | null;
+  readonly archiveRaw: number;
+  readonly archiveStored: number;
+}
+
+const LEDGER = 'weir_ledger_readings_total';
+const stored = (samples: Samples, hop: string): number =>
+  sumOf(samples, LEDGER, `hop="${hop}"`, 'outcome="stored"');
+
+/** The far ends of the pipeline, asked and recounted. */
+export class Sinks {
+  readonly #pipeline: Pipeline;
+  readonly #database: Database;
+
+  constructor(pipeline: Pipeline) {
+    this.#pipeline = pipeline;
+    const log = createLogger({ app: 'bench', level: 'silent', format: 'json' });
+    this.#database = openDatabase({ url: this.#env('WEIR_TIMESCALE__URL'), log, poolSize: 1, name: 'bench' });
+  }
+
+  close(): Promise<void> {
+    return this.#database.close();
+  }
+
+  async samples(): Promise<Samples> {
+    const { url } = this.#pipeline;
+    const pages = await Promise.all(
+      (['edge', 'aggregator', 'archiver', 'alerter'] as const).map((app) => scrape(url(app))),
+    );
+    return new Map(pages.flatMap((page) => [...page]));
+  }
+
+  async arrived(): Promise<Arrived> {
+    const samples = await this.samples();
+    return {
+      windows: stored(samples, 'aggregator'),
+      archive: stored(samples, 'archiver'),
+      rabbitmq: stored(samples, 'alerter'),
+    };
+  }
+
+  /** Values in the finest windows of a site, summed by the database. */
+  async countWindows(site: string): Promise<number> {
+    const rows = await this.#database.query<{ values: string | null }>(
+      'counting the values in windows',
+      'SELECT sum(count) AS values FROM windows_1s JOIN series USING (series_id) WHERE site = $1',
+      [site],
+    );
+    return Number(rows[0]?.values ?? 0);
+  }
+
+  /** When the last window transaction was committed, epoch milliseconds. */
+  async lastCommit(): Promise<number> {
+    const rows = await this.#database.query<{ at: Date | null }>(
+      'reading the time of the last commit',
+      'SELECT max(updated_at) AS at FROM partition_offsets',
+    );
+    return rows[0]?.at?.getTime() ?? 0;
+  }
+
+  /** Lines in all objects, by the archive's own metadata. */
+  async countArchive(): Promise<number> {
+    const archive = openArchive({
+      url: this.#env('WEIR_MINIO__URL'),
+      accessKey: this.#env('WEIR_MINIO__ACCESS_KEY'),
+      secretKey: this.#env('WEIR_MINIO__SECRET_KEY'),
+      bucket: archiveBucket(this.#pipeline.env.WEIR_NAMESPACE),
+    });
+    try {
+      let lines = 0;
+      for await (const object of archive.listObjects()) lines += (await archive.info(object)).count;
+      return lines;
+    } finally {
+      archive.close();
+    }
+  }
+
+  async bytes(): Promise<HopBytes> {
+    const samples = await this.samples();
+    const wal = await this.#database.query<{ bytes: string }>(
+      'reading the WAL position',
+      "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS bytes",
+    );
+    return {
+      kafka: this.#kafkaBytes(),
+      rabbitmq: await this.#rabbitmqBytes(),
+      postgresWal: Number(wal[0]?.bytes ?? 0),
+      archiveRaw: sumOf(samples, 'weir_archive_bytes_total', 'form="raw"'),
+      archiveStored: sumOf(samples, 'weir_archive_bytes_total', 'form="stored"'),
+    };
+  }
+
+  #env(name: string): string {
+    return this.#pipeline.env[name] ?? '';
+  }
+
+  /** Size of the log segments of the readings topic; null when the broker's folder is not ours. */
+  #kafkaBytes(): number | null {
+    const { serverData, env } = this.#pipeline;
+    if (serverData === undefined) return null;
+    const { name } = kafkaTopology(env.WEIR_NAMESPACE).readings;
+    const folder = join(serverData, 'kafka');
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.log') && path.includes(`${name}-`))
+      .reduce((sum, path) => sum + statSync(join(folder, path)).size, 0);
+  }
+
+  /** Bytes that the broker received over AMQP; null when its management API does not tell. */
+  async #rabbitmqBytes(): Promise<number | null> {
+    try {
+      const url = this.#env('WEIR_RABBITMQ__MANAGEMENT_URL');
+      const connections = await manage<{ recv_oct?: number }[]>(url, '/api/connections?columns=recv_oct');
+      return connections.reduce((sum, { recv_oct: bytes }) => sum + (bytes ?? 0), 0);
+    } catch {
+      return null;
+    }
+  }
+}
