@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { WeirError } from '@weir/flow';
-import { NativeStack } from '@weir/infra';
+import { composeEnvironment, NativeStack } from '@weir/infra';
 import { ROOT } from '../paths.ts';
 import type { Progress } from '../progress.ts';
 import type { Servers } from './native-servers.ts';
@@ -59,7 +59,7 @@ export interface ContainerOptions {
 /** The servers of docker-compose.yml, with the same ports and credentials as the native ones. */
 export function containerServers({ dataDir, portOffset, progress }: ContainerOptions): Servers {
   const same = new NativeStack({ dataDir, portOffset });
-  const env = { ...process.env, ...same.env };
+  const env = { ...process.env, ...composeEnvironment(same.credentials, portOffset) };
   const compose = async (what: string, args: readonly string[]): Promise<string> => {
     const { code, text } = await progress.step(what, (detail) => docker(['compose', ...args], env, detail));
     if (code === 0) return text;
