@@ -1,0 +1,93 @@
+import { signal } from '@preact/signals';
+import type { Alert } from '@weir/api';
+import { measure, moment, span } from '../format.ts';
+import { alerts, alertsTrouble, firing, now, select } from '../state.ts';
+import { SeverityMark } from './icons.tsx';
+
+const showResolved = signal(true);
+const RANK: Readonly<Record<Alert['state'], number>> = { firing: 0, pending: 1, resolved: 2 };
+
+export function Alerts() {
+  const all = alerts.value;
+  const open = (all ?? []).filter(({ state }) => state !== 'resolved');
+  const list = [...(showResolved.value ? (all ?? []) : open)].sort(
+    (a, b) => RANK[a.state] - RANK[b.state] || Date.parse(b.updatedAt) - Date.parse(a.updatedAt),
+  );
+  return (
+    <section aria-labelledby="alerts-title">
+      <div class="section-head">
+        <h2 id="alerts-title">Alerts</h2>
+        <p role="status">
+          {all === null
+            ? ''
+            : firing.value.length === 0
+              ? 'None is firing.'
+              : `${firing.value.length} firing.`}
+        </p>
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={showResolved.value}
+            onChange={(event) => {
+              showResolved.value = event.currentTarget.checked;
+            }}
+          />
+          Show resolved
+        </label>
+      </div>
+      {alertsTrouble.value !== null && (
+        <p class="note" role="status">
+          The alerts cannot be read now: {alertsTrouble.value}
+        </p>
+      )}
+      {all !== null && list.length === 0 && (
+        <p class="empty">
+          {all.length === 0
+            ? 'No rule has found anything yet. Rules are set under alerter.rules in weir.yaml.'
+            : 'Nothing is open. Resolved alerts are hidden.'}
+        </p>
+      )}
+      {list.length > 0 && (
+        <ul class="alerts">
+          {list.map((alert) => (
+            <AlertRow key={alert.id} alert={alert} />
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function AlertRow({ alert }: { alert: Alert }) {
+  const since = Date.parse(alert.firedAt ?? alert.startedAt);
+  const until = alert.resolvedAt === null ? null : Date.parse(alert.resolvedAt);
+  const open = (): void => {
+    select({ id: alert.device, site: alert.site }, alert.metric);
+    document.getElementById('device')?.scrollIntoView({ block: 'start' });
+    document.getElementById('device')?.focus({ preventScroll: true });
+  };
+  return (
+    <li class={`alert alert-${alert.state} is-${alert.severity}`}>
+      <span class="alert-marks">
+        <SeverityMark severity={alert.severity} />
+        <span class={`chip chip-${alert.state}`}>{alert.state}</span>
+      </span>
+      <span class="alert-what">
+        <button type="button" class="link-button" onClick={open}>
+          {alert.device}
+        </button>{' '}
+        <span class="muted">at {alert.site}</span>
+        <span class="alert-rule">
+          {alert.rule}: {alert.metric} {measure(alert.value)}
+          {alert.threshold === null ? '' : ` against ${measure(alert.threshold)}`}
+        </span>
+      </span>
+      <span class="alert-when">
+        <time dateTime={new Date(since).toISOString()}>{moment(since)}</time>
+        <span class="muted">
+          {until === null ? `since ${span(now.value - since)}` : `lasted ${span(until - since)}`}
+        </span>
+      </span>
+    </li>
+  );
+}
