@@ -4,7 +4,7 @@ import { openHttpDoor } from './door/http.ts';
 import { openMqttDoor } from './door/mqtt.ts';
 import { openBroker } from './door/open-broker.ts';
 import { EdgeEvents } from './events.ts';
-import { startForwarders } from './forward/index.ts';
+import { type Forwarders, startForwarders } from './forward/index.ts';
 import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
 import { gateLimits, spoolOptions } from './options.ts';
@@ -12,11 +12,13 @@ import { Spool } from './spool/index.ts';
 import { edgeStatus } from './status.ts';
 import { decodePayload } from './steps/decode-payload.ts';
 
+type StartForwarders = (...given: Parameters<typeof startForwarders>) => Pick<Forwarders, 'status' | 'stop'>;
+
 /**
  * The path of a reading: socket → gate (size, window, rate, well-formed) → aedes → topic and rights → decode and
  * validate → spool → fsync → acknowledgement. Forwarders take it from the spool to Kafka and RabbitMQ.
  */
-export async function runEdge(context: AppContext): Promise<void> {
+export async function runEdge(context: AppContext, start: StartForwarders = startForwarders): Promise<Spool> {
   const { config, log, metrics } = context;
   const { edge } = config;
   const events = new EdgeEvents(log, metrics);
@@ -31,7 +33,8 @@ export async function runEdge(context: AppContext): Promise<void> {
     criticalMetrics: new Set(edge.forward.criticalMetrics.split(',').filter(Boolean)),
   });
   const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
-  const status = edgeStatus(edge.id, spool, intake, house, events);
+  const forwarders = start(context, spool);
+  const status = edgeStatus({ edgeId: edge.id, spool, intake, house, events, forwarders });
   const http = await openHttpDoor({ context, intake, events, decode, credentials, status });
   const listeners = await openMqttDoor(mqtt.broker, house, events, {
     host: config.ports.host,
@@ -40,7 +43,6 @@ export async function runEdge(context: AppContext): Promise<void> {
     tlsPort: context.port('mqttTls'),
     ...edge.tls,
   });
-  const forwarders = startForwarders(context, spool);
   events.observe(metrics, {
     connections: () => house.gates.size,
     held: () => house.waiting,
@@ -60,4 +62,5 @@ export async function runEdge(context: AppContext): Promise<void> {
   context.onStop('close', 'credentials', () => credentials?.close());
   context.onStop('close', 'HTTP', () => http.close());
   context.onStop('close', 'gates', () => house.close());
+  return spool;
 }

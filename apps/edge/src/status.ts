@@ -1,4 +1,5 @@
 import type { EdgeEvents } from './events.ts';
+import type { Forwarders } from './forward/index.ts';
 import type { GateHouse } from './gate/index.ts';
 import type { Intake } from './intake/intake.ts';
 import { DESTINATIONS, type Spool } from './spool/index.ts';
@@ -7,14 +8,17 @@ type Totals = EdgeEvents['totals'];
 const SAMPLE_MS = 1_000;
 const SAMPLES = 10;
 
+export interface StatusSources {
+  readonly edgeId: string;
+  readonly spool: Spool;
+  readonly intake: Intake;
+  readonly house: GateHouse;
+  readonly events: EdgeEvents;
+  readonly forwarders: Pick<Forwarders, 'status'>;
+}
+
 /** `GET /edge/status`: what the edge is doing now, with rates over the last ten seconds. */
-export function edgeStatus(
-  edgeId: string,
-  spool: Spool,
-  intake: Intake,
-  house: GateHouse,
-  events: EdgeEvents,
-) {
+export function edgeStatus({ edgeId, spool, intake, house, events, forwarders }: StatusSources) {
   const samples: { at: number; totals: Totals }[] = [];
   const sample = (): void => {
     samples.push({ at: performance.now(), totals: { ...events.totals } });
@@ -28,7 +32,6 @@ export function edgeStatus(
     const seconds = Math.max(0.001, (performance.now() - oldest.at) / 1_000);
     const rate = (key: keyof Totals) =>
       Math.round(((events.totals[key] - oldest.totals[key]) / seconds) * 10) / 10;
-    const cursors = DESTINATIONS.map((name) => [name, spool.reader(name).behind] as const);
     return {
       edge: edgeId,
       source: intake.edge,
@@ -45,7 +48,7 @@ export function edgeStatus(
       },
       totals: { ...events.totals },
       spool: { ...spool.stats },
-      behind: Object.fromEntries(cursors),
+      destinations: Object.fromEntries(DESTINATIONS.map((name) => [name, forwarders.status(name)])),
     };
   };
 }
