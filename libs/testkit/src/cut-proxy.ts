@@ -6,6 +6,8 @@ export interface CutProxy {
   readonly port: number;
   /** Connections that are open now. */
   readonly open: number;
+  /** Connections that were accepted so far. */
+  readonly accepted: number;
   /** Bytes that went to the server so far. */
   readonly sent: number;
   /** Resets every connection; new ones are accepted at once. */
@@ -21,12 +23,14 @@ export interface CutProxy {
 export async function cutProxy(scope: Scope, target: { host: string; port: number }): Promise<CutProxy> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>();
   let refusing = false;
+  let accepted = 0;
   let sent = 0;
   const listener: Server = createServer((client) => {
     if (refusing) {
       client.resetAndDestroy();
       return;
     }
+    accepted++;
     const server = connect(target.port, target.host);
     const pair = [client, server] as const;
     pairs.add(pair);
@@ -64,6 +68,9 @@ export async function cutProxy(scope: Scope, target: { host: string; port: numbe
     port: (listener.address() as { port: number }).port,
     get open() {
       return pairs.size;
+    },
+    get accepted() {
+      return accepted;
     },
     get sent() {
       return sent;
