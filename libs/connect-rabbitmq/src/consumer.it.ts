@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { createLogger } from '@weir/observe';
-import { isolated, until } from '@weir/testkit';
+import { cutProxy, isolated, type Scope, until } from '@weir/testkit';
 import { EXCHANGES, liveQueueArguments, QUEUES, telemetryKey } from '@weir/topology';
 import {
   applyTopology,
@@ -12,14 +12,12 @@ import {
   openLiveQueue,
   openPublisher,
 } from './index.ts';
-import { openProxy } from './proxy.fixture.ts';
 
 const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 const space = await isolated({ after }, { rabbitmq: true });
 const QUEUE = QUEUES.alerterTelemetry.name;
 const DLQ = QUEUES.alerterTelemetryDlq.name;
 
-type Test = { after(tidy: () => Promise<void>): void };
 const numberOf = (delivery: Delivery): number => Number(delivery.body.toString());
 
 async function publish(from: number, to: number, key = telemetryKey('normal', 'plant', 'm')): Promise<void> {
@@ -33,7 +31,15 @@ async function publish(from: number, to: number, key = telemetryKey('normal', 'p
   assert.equal((await publisher.publish(messages)).size, 0);
 }
 
-function consume(t: Test, options: Partial<ConsumerOptions> & Pick<ConsumerOptions, 'handler'>) {
+/** The broker behind a proxy whose connections the test can cut. */
+async function proxied(t: Scope) {
+  const url = new URL(space.rabbitmqUrl);
+  const proxy = await cutProxy(t, { host: url.hostname, port: Number(url.port) });
+  url.host = `127.0.0.1:${proxy.port}`;
+  return { proxy, url: url.href };
+}
+
+function consume(t: Scope, options: Partial<ConsumerOptions> & Pick<ConsumerOptions, 'handler'>) {
   const consumer = openConsumer({ url: space.rabbitmqUrl, queue: QUEUE, prefetch: 10, log, ...options });
   t.after(() => consumer.stop());
   consumer.start();
@@ -101,12 +107,11 @@ test('a delivery has its key, headers, type and body', async (t) => {
 });
 
 test('at least once through lost connections', async (t) => {
-  const proxy = await openProxy(space.rabbitmqUrl);
-  t.after(() => proxy.close());
+  const { proxy, url } = await proxied(t);
   const seen = new Set<number>();
   let cuts = 0;
   consume(t, {
-    url: proxy.url,
+    url,
     handler: async (delivery) => {
       seen.add(numberOf(delivery));
       if (cuts < 3 && seen.size === (cuts + 1) * 100) {
@@ -251,12 +256,11 @@ test('a deleted queue cancels the subscription; it is taken up again when the qu
 });
 
 test('a live queue drops its oldest messages, and is made anew after a loss', async (t) => {
-  const proxy = await openProxy(space.rabbitmqUrl);
-  t.after(() => proxy.close());
+  const { proxy, url } = await proxied(t);
   const seen: number[] = [];
   let gate = Promise.withResolvers<void>();
   const live = openLiveQueue({
-    url: proxy.url,
+    url,
     bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'live.#' }],
     arguments: { ...liveQueueArguments, 'x-max-length': 100 },
     prefetch: 10,

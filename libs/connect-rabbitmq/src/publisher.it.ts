@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
-import { isolated, until } from '@weir/testkit';
+import { cutProxy, isolated, type Scope, until } from '@weir/testkit';
 import { EXCHANGES, telemetryKey } from '@weir/topology';
 import { connect } from 'amqplib';
 import { applyTopology, type OutgoingMessage, openPublisher, type Publisher } from './index.ts';
-import { openProxy } from './proxy.fixture.ts';
 
 const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 const space = await isolated({ after }, { rabbitmq: true });
@@ -33,7 +32,15 @@ async function drain(queue: string): Promise<string[]> {
   return bodies;
 }
 
-function publisherOf(t: { after(tidy: () => Promise<void>): void }, url = space.rabbitmqUrl): Publisher {
+/** The broker behind a proxy whose connections the test can cut. */
+async function proxied(t: Scope) {
+  const url = new URL(space.rabbitmqUrl);
+  const proxy = await cutProxy(t, { host: url.hostname, port: Number(url.port) });
+  url.host = `127.0.0.1:${proxy.port}`;
+  return { proxy, url: url.href };
+}
+
+function publisherOf(t: Scope, url = space.rabbitmqUrl): Publisher {
   const publisher = openPublisher({ url, log, heartbeatMs: 1_000, name: 'publisher test' });
   t.after(() => publisher.close());
   return publisher;
@@ -121,9 +128,8 @@ test('a queue that is full refuses: the message is nacked', async (t) => {
 });
 
 test('at least once through lost connections: what was confirmed is in the queue, in order', async (t) => {
-  const proxy = await openProxy(space.rabbitmqUrl);
-  t.after(() => proxy.close());
-  const publisher = publisherOf(t, proxy.url);
+  const { proxy, url } = await proxied(t);
+  const publisher = publisherOf(t, url);
   const confirmed: number[] = [];
   let losses = 0;
   for (let first = 0; first < 3_000; ) {
@@ -149,11 +155,10 @@ test('at least once through lost connections: what was confirmed is in the queue
 });
 
 test('a broker that falls silent is noticed by the heartbeat', async (t) => {
-  const proxy = await openProxy(space.rabbitmqUrl);
-  t.after(() => proxy.close());
-  const publisher = publisherOf(t, proxy.url);
+  const { proxy, url } = await proxied(t);
+  const publisher = publisherOf(t, url);
   await publisher.connect();
-  proxy.muteBroker();
+  proxy.mute();
   await assert.rejects(publisher.publish([telemetry(0)]), {
     code: 'WEIR_CONNECTION_LOST',
     retry: 'transient',
@@ -215,11 +220,10 @@ test('wrong credentials are fatal, an absent broker or virtual host is transient
 });
 
 test('close ends a publish that waits, and is idempotent', async (t) => {
-  const proxy = await openProxy(space.rabbitmqUrl);
-  t.after(() => proxy.close());
-  const publisher = publisherOf(t, proxy.url);
+  const { proxy, url } = await proxied(t);
+  const publisher = publisherOf(t, url);
   await publisher.connect();
-  proxy.muteBroker();
+  proxy.mute();
   const waiting = assert.rejects(publisher.publish([telemetry(0)]), { retry: 'transient' });
   await publisher.close();
   await waiting;

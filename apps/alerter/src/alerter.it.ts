@@ -1,0 +1,355 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  applyTopology,
+  brokerTopology,
+  type Delivery,
+  manage,
+  type OutgoingMessage,
+  openConsumer,
+  openPublisher,
+} from '@weir/connect-rabbitmq';
+import { type AlertRow, migrate, openAlertQueries, openDatabase } from '@weir/connect-timescale';
+import { createLogger } from '@weir/observe';
+import { cutProxy, isolated, type Scope, spawnApp, until } from '@weir/testkit';
+import { EXCHANGES, eventKey, QUEUES, type ReadingClass, TABLES, telemetryKey } from '@weir/topology';
+import { DEMO_CONFIG, demoRule, labelledWindows, recordedReadings } from './recording.fixture.ts';
+import { alertId } from './rules/alert-id.ts';
+import { ruleSet } from './rules/rule-set.ts';
+import type { ThresholdRule } from './rules/threshold.ts';
+import { evaluateRules } from './steps/evaluate-rules.ts';
+
+const MIGRATIONS = join(import.meta.dirname, '../../../infra/migrations');
+const SEEN = 'weir.test.alerts';
+const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
+
+interface Line {
+  readonly device: string;
+  readonly ts: number;
+  readonly value: number;
+}
+
+function telemetry(lines: readonly Line[], readingClass: ReadingClass = 'normal'): OutgoingMessage {
+  return {
+    exchange: EXCHANGES.telemetry.name,
+    key: telemetryKey(readingClass, 'plant-1', 'temperature'),
+    headers: { site: 'plant-1', metric: 'temperature', class: readingClass, count: lines.length },
+    contentType: 'application/x-ndjson',
+    body: Buffer.from(lines.map((line) => `${JSON.stringify({ ...line, at: line.ts })}\n`).join('')),
+  };
+}
+
+/** Everything a test needs: the servers with the schema, a publisher, and what arrives on weir.alerts. */
+async function bench(t: Scope, rules?: readonly object[]) {
+  const space = await isolated(t, { rabbitmq: true, timescale: true });
+  await migrate(space.timescaleUrl, MIGRATIONS);
+  await applyTopology({ url: space.rabbitmqUrl });
+  await applyTopology(
+    { url: space.rabbitmqUrl },
+    {
+      exchanges: [],
+      queues: [
+        {
+          name: SEEN,
+          arguments: { 'x-queue-type': 'quorum' },
+          bindings: [{ exchange: EXCHANGES.alerts.name, key: '' }],
+        },
+      ],
+    },
+  );
+  let config = DEMO_CONFIG;
+  if (rules !== undefined) {
+    config = join(space.folder, 'weir.yaml');
+    writeFileSync(config, JSON.stringify({ alerter: { rules } }));
+  }
+  const publisher = openPublisher({ url: space.rabbitmqUrl, log });
+  const database = openDatabase({ url: space.timescaleUrl, log });
+  const messages: { id: string; headers: Delivery['headers']; alert: Record<string, unknown> }[] = [];
+  const listener = openConsumer({
+    url: space.rabbitmqUrl,
+    queue: SEEN,
+    prefetch: 100,
+    log,
+    handler: async ({ messageId = '', headers, body }) => {
+      messages.push({ id: messageId, headers, alert: JSON.parse(body.toString()) });
+      return 'ack';
+    },
+  });
+  listener.start();
+  t.after(async () => {
+    await Promise.all([listener.stop(), publisher.close(), database.close()]);
+  });
+  const env = { ...space.env, WEIR_CONFIG: config };
+  return {
+    space,
+    env,
+    messages,
+    start: (more: Record<string, string> = {}) => spawnApp(t, 'alerter', { ...env, ...more }),
+    publish: async (batch: readonly OutgoingMessage[]) => {
+      assert.equal((await publisher.publish(batch)).size, 0);
+    },
+    rows: async (): Promise<readonly AlertRow[]> => {
+      const rows = await openAlertQueries(database).listAlerts({ limit: 1_000 });
+      return rows.toSorted((a, b) => a.startedAt.getTime() - b.startedAt.getTime() || (a.id < b.id ? -1 : 1));
+    },
+    /** Until the newest reading that a rule has evaluated of `device` is that of `ts`. */
+    evaluated: (device: string, ts: number) =>
+      until(
+        async () => {
+          const [row] = await database.query<{ last: string }>(
+            'reading the state of a rule',
+            `SELECT max(last_ts_ms)::text AS last FROM ${TABLES.alertRuleState} WHERE device = $1`,
+            [device],
+          );
+          return Number(row?.last) >= ts;
+        },
+        { deadlineMs: 60_000, what: `the readings of ${device} to be evaluated` },
+      ),
+  };
+}
+
+test('the replayed recording raises one alert, at the real failure of the machine', async (t) => {
+  const { start, publish, rows, messages, evaluated } = await bench(t);
+  const app = await start();
+  const recorded = recordedReadings();
+  const begin = Date.parse('2026-01-01T00:00:00Z');
+  const lines = recorded.map(({ value }, step) => ({ device: 'machine-1', ts: begin + step * 1_000, value }));
+  for (let from = 0; from < lines.length; from += 25)
+    await publish([telemetry(lines.slice(from, from + 25))]);
+  await evaluated('machine-1', begin + (lines.length - 1) * 1_000);
+  await until(() => messages.length >= 2, { deadlineMs: 10_000, what: 'two messages on weir.alerts' });
+  const at = (time: unknown): string => recorded[(Date.parse(String(time)) - begin) / 1_000]?.time ?? 'never';
+  const found = await rows();
+  assert.deepEqual(
+    found.map(({ startedAt, firedAt, resolvedAt, state, severity, rule }) => ({
+      ...{
+        rule,
+        state,
+        severity,
+        startedAt: at(startedAt),
+        firedAt: at(firedAt),
+        resolvedAt: at(resolvedAt),
+      },
+    })),
+    [
+      {
+        rule: 'machine-stopped',
+        state: 'resolved',
+        severity: 'critical',
+        startedAt: '2014-02-08 01:25:00',
+        firedAt: '2014-02-08 05:10:00',
+        resolvedAt: '2014-02-09 12:05:00',
+      },
+    ],
+  );
+  const [from = '', to = ''] = labelledWindows().at(-1) ?? [];
+  assert.ok(at(found[0]?.firedAt) > from && at(found[0]?.resolvedAt) < to, 'within the labelled failure');
+  assert.equal(messages.length, 2);
+  const [firing, resolved] = messages;
+  assert.equal(firing?.id, `${found[0]?.id}/firing`);
+  assert.equal(resolved?.id, `${found[0]?.id}/resolved`);
+  assert.deepEqual(firing?.headers, {
+    severity: 'critical',
+    site: 'plant-1',
+    kind: 'threshold',
+    state: 'firing',
+    rule: 'machine-stopped',
+  });
+  assert.equal(firing?.alert.state, 'firing');
+  assert.equal(firing?.alert.resolvedAt, null);
+  assert.equal(firing?.alert.threshold, demoRule().below);
+  assert.ok(Number(firing?.alert.value) < 45 && Number(resolved?.alert.value) >= 55);
+  assert.equal(at(resolved?.alert.resolvedAt), '2014-02-09 12:05:00');
+  assert.match(
+    await app.metrics(),
+    /weir_alert_transitions_total\{severity="critical",state="firing",app="alerter"\} 1/,
+  );
+});
+
+/** Readings whose alerts differ from device to device, with repeats and old ones among them. */
+function troubled(devices: number, steps: number): { messages: Line[][]; clean: Line[] } {
+  const begin = Date.parse('2026-02-01T00:00:00Z');
+  const clean: Line[] = [];
+  const messages: Line[][] = [];
+  for (let step = 0; step < steps; step++) {
+    const lines = Array.from({ length: devices }, (_, d) => ({
+      device: `d-${d}`,
+      ts: begin + step * 1_000,
+      value: (step + d * 7) % (20 + d) < 9 ? 90 : 20,
+    }));
+    clean.push(...lines);
+    messages.push(lines);
+    if (step % 10 === 9) messages.push(lines, messages[messages.length - 5] ?? lines);
+  }
+  return { messages, clean };
+}
+
+/** A message that changes no alert; the queue keeps the order, so what was published before it is done when it is. */
+const last = telemetry([{ device: 'last', ts: 1, value: 0 }]);
+
+/** Alerts by the pure rules from the readings in one piece, as text. */
+function expectedAlerts(rule: ThresholdRule, lines: readonly Line[]) {
+  const batch = { site: 'plant-1', metric: 'temperature', readings: lines };
+  const { changes } = evaluateRules(ruleSet([rule]), new Map(), [batch]);
+  return changes
+    .filter(({ state }) => state !== 'vanished')
+    .map(({ id, state, startedAt, firedAt, resolvedAt }) => ({
+      ...{ id, state, startedAt, firedAt: firedAt ?? null, resolvedAt: resolvedAt ?? null },
+    }))
+    .toSorted((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1));
+}
+
+const hot = { id: 'hot', metric: 'temperature', above: 80, clear: 50, hold: '5s', severity: 'warning' };
+const hotRule: ThresholdRule = { ...hot, site: '*', device: '*', hold: 5_000, severity: 'warning' };
+
+test('kill -9 again and again: no alert is lost or doubled, and SIGTERM drains', async (t) => {
+  const { start, publish, rows, messages, evaluated } = await bench(t, [hot]);
+  const app = await start({ WEIR_ALERTER__PREFETCH: '5' });
+  const input = troubled(20, 300);
+  const expected = expectedAlerts(hotRule, input.clean);
+  assert.ok(expected.length > 100, `${expected.length} alerts`);
+  const quarter = Math.ceil(input.messages.length / 4);
+  for (let kill = 0; kill < 4; kill++) {
+    const part = input.messages.slice(kill * quarter, (kill + 1) * quarter);
+    const seen = messages.length;
+    await publish(part.map((lines) => telemetry(lines)));
+    // It is in the middle of this part once alerts of it have arrived.
+    await until(() => messages.length > seen, { deadlineMs: 15_000, what: 'alerts', everyMs: 1 });
+    if (kill < 3) {
+      await app.kill('SIGKILL');
+      await app.restart();
+    }
+  }
+  const { code } = await app.stop();
+  assert.equal(code, 0, 'SIGTERM under load');
+  await app.restart();
+  await publish([last]);
+  await evaluated('last', 1);
+  const stored = (await rows()).map(({ id, state, startedAt, firedAt, resolvedAt }) => ({
+    id,
+    state,
+    startedAt: startedAt.getTime(),
+    firedAt: firedAt?.getTime() ?? null,
+    resolvedAt: resolvedAt?.getTime() ?? null,
+  }));
+  assert.deepEqual(stored, expected);
+  const wanted = expected.flatMap(({ id, state }) => [
+    ...(state === 'pending' ? [] : [`${id}/firing`]),
+    ...(state === 'resolved' ? [`${id}/resolved`] : []),
+  ]);
+  await until(() => new Set(messages.map(({ id }) => id)).size >= wanted.length, {
+    deadlineMs: 20_000,
+    what: 'every message on weir.alerts',
+  });
+  assert.deepEqual([...new Set(messages.map(({ id }) => id))].toSorted(), wanted.toSorted());
+  // A message in doubt is sent again under its own id; all it may repeat is what was in flight at a kill.
+  assert.ok(messages.length - wanted.length <= 4 * 200, `${messages.length - wanted.length} repeated`);
+});
+
+test('without the database messages wait in hand; nothing is lost when it returns', async (t) => {
+  const setup = await bench(t, [hot]);
+  const address = new URL(setup.space.timescaleUrl);
+  const proxy = await cutProxy(t, { host: address.hostname, port: Number(address.port) });
+  address.port = String(proxy.port);
+  const app = await setup.start({ WEIR_TIMESCALE__URL: address.href, WEIR_ALERTER__PREFETCH: '3' });
+  const input = troubled(5, 100);
+  const half = Math.ceil(input.messages.length / 2);
+  await setup.publish(input.messages.slice(0, half).map((lines) => telemetry(lines)));
+  await setup.publish([last]);
+  await setup.evaluated('last', 1);
+  proxy.refuse();
+  await setup.publish(input.messages.slice(half).map((lines) => telemetry(lines)));
+  await until(() => app.logs.some((line) => line.includes('waits for the database')), {
+    deadlineMs: 15_000,
+    what: 'the loss to be noticed',
+  });
+  const queue = await until(
+    async () => {
+      const path = `/api/queues/${setup.space.namespace}/${QUEUES.alerterTelemetry.name}`;
+      const row = await manage<{ messages_ready: number; messages_unacknowledged: number }>(
+        setup.space.managementUrl,
+        path,
+      );
+      return row.messages_unacknowledged > 0 && row;
+    },
+    { deadlineMs: 15_000, what: 'messages in hand', everyMs: 200 },
+  );
+  assert.ok(queue.messages_unacknowledged <= 3, 'bounded by the prefetch');
+  const unready = await until(
+    async () => {
+      const response = await fetch(`${app.url}/readyz`);
+      return response.status === 503 && response.text();
+    },
+    { deadlineMs: 10_000, what: 'readyz to say no' },
+  );
+  assert.match(unready, /database/);
+  proxy.admit();
+  await setup.publish([telemetry([{ device: 'last', ts: 2, value: 0 }])]);
+  await setup.evaluated('last', 2);
+  const stored = (await setup.rows()).map(({ id, state }) => `${id} ${state}`);
+  assert.deepEqual(
+    stored,
+    expectedAlerts(hotRule, input.clean).map(({ id, state }) => `${id} ${state}`),
+  );
+});
+
+test('poison goes to the dead letters with its bytes, good lines beside it count', async (t) => {
+  const { start, publish, rows, space, evaluated } = await bench(t, [{ ...hot, hold: '0s' }]);
+  await start();
+  const bad = { ...telemetry([{ device: 'a', ts: 1_000_000_000_000, value: 99 }]) };
+  const body = Buffer.concat([bad.body, Buffer.from('{"device":"b","ts":\n')]);
+  const event = { exchange: EXCHANGES.events.name, contentType: 'application/json' };
+  await publish([
+    { ...bad, body },
+    { ...event, key: eventKey('plant-1', 'connected'), body: Buffer.from('{"kind":"connected"}') },
+    { ...event, key: eventKey('plant-1', 'connected'), body: Buffer.from('not an event') },
+    telemetry([{ device: 'c', ts: 1_000_000_000_000, value: 99 }], 'critical'),
+  ]);
+  await evaluated('a', 1);
+  await evaluated('c', 1);
+  assert.deepEqual((await rows()).map(({ device }) => device).toSorted(), ['a', 'c']);
+  const dead: string[] = [];
+  for (const queue of [QUEUES.alerterTelemetryDlq.name, QUEUES.alerterEventsDlq.name]) {
+    const consumer = openConsumer({
+      url: space.rabbitmqUrl,
+      queue,
+      prefetch: 10,
+      log,
+      handler: async (delivery) => {
+        dead.push(delivery.body.toString());
+        return 'ack';
+      },
+    });
+    t.after(() => consumer.stop());
+    consumer.start();
+  }
+  await until(() => dead.length === 2, { deadlineMs: 15_000, what: 'two dead letters' });
+  assert.deepEqual(dead.toSorted(), ['not an event', body.toString()].toSorted());
+});
+
+test('the alerts of a rule that was removed are closed, and that is told', async (t) => {
+  const { env, start, publish, rows, messages, evaluated, space } = await bench(t, [{ ...hot, hold: '0s' }]);
+  const app = await start();
+  const ts = 1_000_000_000_000;
+  await publish([telemetry([{ device: 'a', ts, value: 99 }])]);
+  await evaluated('a', ts);
+  assert.equal((await rows())[0]?.state, 'firing');
+  await app.stop();
+  const other = join(space.folder, 'other.yaml');
+  writeFileSync(other, JSON.stringify({ alerter: { rules: [{ ...hot, id: 'hotter', above: 100 }] } }));
+  await app.restart({ ...env, WEIR_CONFIG: other });
+  await until(() => messages.length === 2, { deadlineMs: 10_000, what: 'both messages' });
+  const id = alertId({ rule: 'hot', site: 'plant-1', device: 'a', metric: 'temperature' }, ts);
+  assert.deepEqual(
+    messages.map((message) => message.id),
+    [`${id}/firing`, `${id}/resolved`],
+  );
+  assert.equal((await rows())[0]?.state, 'resolved');
+});
+
+test('the queues of the alerter have their dead-letter queues', () => {
+  const names = new Set(brokerTopology.queues.map(({ name }) => name));
+  for (const name of names) if (!name.endsWith('.dlq')) assert.ok(names.has(`${name}.dlq`), name);
+});
