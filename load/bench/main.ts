@@ -21,6 +21,7 @@ Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this m
   --offset N          port offset of the servers and apps it starts (default 7000)
   --stack FILE        stack.json of running servers that nobody else uses, instead of its own
   --keep              keep the data and logs
+  --profile           keep a CPU profile of each app beside its log (implies --keep)
   --json              print the results as JSON
   --no-save           do not write load/results
   --help
@@ -42,6 +43,7 @@ function options() {
         devices: { type: 'string', default: '1000' },
         offset: { type: 'string', default: '7000' },
         stack: { type: 'string' },
+        profile: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         save: { type: 'boolean', default: true },
@@ -94,14 +96,20 @@ async function main(): Promise<number> {
   const say = sayer();
   const dataDir = mkdtempSync(join(tmpdir(), 'weir-bench-'));
   const portOffset = whole('offset', given.offset, 0, 40_000);
-  const pipeline = await openPipeline({ dataDir, stackFile: given.stack, portOffset, say });
+  const pipeline = await openPipeline({
+    dataDir,
+    stackFile: given.stack,
+    portOffset,
+    profile: given.profile,
+    say,
+  });
   const sinks = new Sinks(pipeline);
   let worse = 0;
   const stop = async (): Promise<void> => {
     say('Stopping ...');
     await sinks.close();
     await pipeline.stop();
-    if (given.keep) say(`Data and logs stay in ${dataDir}.`);
+    if (given.keep || given.profile) say(`Data and logs stay in ${dataDir}.`);
     else rmSync(dataDir, { recursive: true, force: true });
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

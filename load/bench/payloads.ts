@@ -7,7 +7,8 @@ export interface Payload {
   readonly values: number;
   /** Last level of the topic, when the payload names no metric. */
   readonly metric: string | undefined;
-  readonly body: (ts: number, seq: number) => Buffer;
+  /** `salt` differs between devices. */
+  readonly body: (ts: number, seq: number, salt: number) => Buffer;
 }
 
 const METRICS = ['temperature', 'humidity', 'pressure', 'vibration', 'power'];
@@ -21,8 +22,11 @@ const CONTEXT = {
 };
 const CONTEXT_TEXT = JSON.stringify(CONTEXT);
 
-const value = (ts: number, seq: number, metric: number): string =>
-  (20 + metric * 10 + ((ts / 1000 + seq * 7 + metric * 13) % 997) / 100).toFixed(3);
+/** Digits as a noisy sensor has them (the low bits of a multiplicative hash): regular ones would compress too well. */
+const value = (ts: number, seq: number, metric: number): string => {
+  const noise = (Math.imul(ts ^ Math.imul(seq + metric * 7919, 0x9e3779b1), 0x85ebca6b) >>> 12) % 10_000;
+  return (20 + metric * 10 + noise / 1000).toFixed(3);
+};
 
 /** About 60 bytes with one value, and 500 to 1,000 bytes with five metrics and what a gateway adds. */
 export function payloadOf(name: PayloadName): Payload {
@@ -31,15 +35,16 @@ export function payloadOf(name: PayloadName): Payload {
       name,
       values: 1,
       metric: 'temperature',
-      body: (ts, seq) => Buffer.from(`{"ts":${ts},"seq":${seq},"value":${value(ts, seq, 0)},"unit":"C"}`),
+      body: (ts, seq, salt) =>
+        Buffer.from(`{"ts":${ts},"seq":${seq},"value":${value(ts, seq, salt)},"unit":"C"}`),
     };
   }
   return {
     name,
     values: METRICS.length,
     metric: undefined,
-    body: (ts, seq) => {
-      const values = METRICS.map((metric, i) => `"${metric}":${value(ts, seq, i)}`).join(',');
+    body: (ts, seq, salt) => {
+      const values = METRICS.map((metric, i) => `"${metric}":${value(ts, seq, salt + i)}`).join(',');
       return Buffer.from(`{"ts":${ts},"seq":${seq},"values":{${values}},"context":${CONTEXT_TEXT}}`);
     },
   };

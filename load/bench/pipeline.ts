@@ -36,6 +36,8 @@ export interface PipelineOptions {
   /** stack.json of servers that run already and that nobody else uses; own servers when absent. */
   readonly stackFile: string | undefined;
   readonly portOffset: number;
+  /** Write a CPU profile of each app into the folder of the logs when it ends. */
+  readonly profile: boolean;
   readonly say: (text: string) => void;
 }
 
@@ -77,11 +79,11 @@ async function openServers({ dataDir, stackFile, portOffset, say }: PipelineOpti
   return { env: stack.env, portOffset, pids: new Map(pids), stop: () => stack.stop() };
 }
 
-function launch(name: string, script: string, args: readonly string[], env: NodeJS.ProcessEnv, logs: string) {
+function launch(name: string, args: readonly string[], env: NodeJS.ProcessEnv, logs: string): ChildProcess {
   mkdirSync(logs, { recursive: true });
   const log = openSync(join(logs, `${name}.log`), 'a');
   // The kernel ends the app when the benchmark dies, however that happens.
-  const words = ['--pdeathsig', 'KILL', process.execPath, join(ROOT, script), ...args];
+  const words = ['--pdeathsig', 'KILL', process.execPath, ...args];
   const child = spawn('setpriv', words, { cwd: ROOT, env, stdio: ['ignore', log, log], detached: true });
   closeSync(log);
   return child;
@@ -90,7 +92,7 @@ function launch(name: string, script: string, args: readonly string[], env: Node
 const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
 async function applyTopology(env: NodeJS.ProcessEnv, logs: string): Promise<void> {
-  const child = launch('topology', 'apps/cli/src/main.ts', ['topology', 'apply'], env, logs);
+  const child = launch('topology', [join(ROOT, 'apps/cli/src/main.ts'), 'topology', 'apply'], env, logs);
   while (!ended(child)) await delay(50);
   if (child.exitCode === 0) return;
   const log = readFileSync(join(logs, 'topology.log'), 'utf8');
@@ -153,7 +155,11 @@ export async function openPipeline(options: PipelineOptions): Promise<Pipeline> 
     say('Creating topics, queues, schema and bucket ...');
     await applyTopology(env, logs);
     say('Starting the apps ...');
-    for (const app of BENCH_APPS) children.set(app, launch(app, `apps/${app}/src/main.ts`, [], env, logs));
+    const profile = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`] : [];
+    for (const app of BENCH_APPS) {
+      const name = profile.length === 0 ? [] : [`--cpu-prof-name=${app}.cpuprofile`];
+      children.set(app, launch(app, [...profile, ...name, join(ROOT, `apps/${app}/src/main.ts`)], env, logs));
+    }
     await Promise.all([...children].map(([app, child]) => untilReady(app, child, url(app), logs)));
     const processes = new Map<string, number>();
     for (const [app, child] of children) if (child.pid !== undefined) processes.set(app, child.pid);

@@ -38,6 +38,7 @@ export interface RunMessage {
 }
 
 interface Lane {
+  readonly salt: number;
   readonly link: Link;
   readonly topics: readonly Buffer[];
   /** When the publish in each slot of the window was sent. */
@@ -78,7 +79,7 @@ function fill(lane: Lane): void {
     const turn = lane.sent % lane.topics.length;
     const step = (lane.sent - turn) / lane.topics.length;
     const topic = lane.topics[turn] as Buffer;
-    const body = payload.body(options.baseTs + step * 1000, step + 1);
+    const body = payload.body(options.baseTs + step * 1000, step + 1, lane.salt + turn);
     lane.sentAt[slot] = now;
     lane.link.publish(topic, body, { qos: 1, id: slot + 1 });
     lane.sent++;
@@ -133,6 +134,7 @@ async function connect(index: number): Promise<void> {
     { onAck: (id) => acknowledged(lane, id), onClose: failed },
   );
   const lane: Lane = {
+    salt: index * options.devices,
     link,
     topics,
     sentAt: new Float64Array(options.window),
@@ -146,7 +148,12 @@ async function connect(index: number): Promise<void> {
 
 process.on('message', ({ messages }: RunMessage) => begin(messages));
 process.on('disconnect', () => process.exit(0)); // The benchmark is gone.
-setInterval(() => tell({ kind: 'progress', acknowledged: run.acknowledged }), 500);
+let told = 0;
+setInterval(() => {
+  if (run.acknowledged === told) return;
+  told = run.acknowledged;
+  tell({ kind: 'progress', acknowledged: told });
+}, 500);
 
 try {
   await Promise.all(Array.from({ length: options.connections }, (_, index) => connect(index)));
