@@ -32,7 +32,7 @@ export const archiverSection = z
     maxBuffered: size()
       .prefault('128MiB')
       .describe('Bytes buffered over all partitions; at this limit fetching pauses'),
-    compressionLevel: whole(1, 19).default(3).describe('zstd level'),
+    compressionLevel: whole(1, 19).default(1).describe('zstd level'),
   })
   .prefault({});
 
