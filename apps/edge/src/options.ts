@@ -4,10 +4,19 @@ import type { EdgeEvents } from './events.ts';
 import type { GateLimits } from './gate/index.ts';
 import type { SpoolOptions } from './spool/index.ts';
 
+/**
+ * The largest payload that one spool record may hold: a spool takes records up to a quarter of its size, and a payload
+ * with line breaks is escaped.
+ */
+export function largestPayload({ spool }: Config['edge']): number {
+  return Math.max(1_024, Math.floor(spool.maxSize / 10));
+}
+
 /** Settings of the gates, from the configuration. */
-export function gateLimits({ limits }: Config['edge']): GateLimits {
+export function gateLimits(edge: Config['edge']): GateLimits {
+  const { limits } = edge;
   return {
-    packetBytes: limits.packetSize,
+    packetBytes: Math.min(limits.packetSize, largestPayload(edge)),
     topicBytes: limits.topicSize,
     inflight: limits.inflight,
     connectMs: limits.connectTime,

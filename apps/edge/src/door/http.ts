@@ -5,6 +5,7 @@ import { listen } from '@weir/observe';
 import type { Credentials } from '../auth/credentials.ts';
 import type { EdgeEvents } from '../events.ts';
 import type { Intake } from '../intake/intake.ts';
+import { largestPayload } from '../options.ts';
 import type { DecodedPayload } from '../steps/decode-payload.ts';
 import { busy, ingestHandler } from './ingest.ts';
 import { Problem, sendProblem } from './problem.ts';
@@ -35,7 +36,7 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
     decode: options.decode,
     credentials: options.credentials,
     templates: edge.topics,
-    maxBody: edge.limits.httpBody,
+    maxBody: Math.min(edge.limits.httpBody, largestPayload(edge)),
   });
   let handling = 0;
   let isStopping = false;
