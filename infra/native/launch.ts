@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { WeirError } from '@weir/flow';
 import { childrenOf, identify, type ProcessId } from './proc.ts';
+import { run } from './run.ts';
 
 /** How one server is run: the program and the private file tree that it sees. */
 export interface Launch {
@@ -68,6 +70,9 @@ export function namespaceScript(launch: Launch): string {
   return lines.join('\n');
 }
 
+const NAMESPACE = ['unshare', '--mount', '--pid', '--fork', '--kill-child=KILL', 'sh', '-c'] as const;
+const DIE_WITH_PARENT = ['setpriv', '--pdeathsig', 'KILL'] as const;
+
 const LOG_LIMIT = 16 << 20;
 
 /** Opens a server's log for appending; one older log of at most the limit's size or one run is kept. */
@@ -86,17 +91,8 @@ export interface LaunchOptions {
 /** Starts a server as the first process of its own mount and process namespaces. */
 export function launchServer(launch: Launch, options: LaunchOptions): Launched {
   const log = openLog(options.logFile);
-  const unshare = [
-    'unshare',
-    '--mount',
-    '--pid',
-    '--fork',
-    '--kill-child=KILL',
-    'sh',
-    '-c',
-    namespaceScript(launch),
-  ];
-  const [program, ...args] = options.supervised ? ['setpriv', '--pdeathsig', 'KILL', ...unshare] : unshare;
+  const command = [...NAMESPACE, namespaceScript(launch)];
+  const [program, ...args] = options.supervised ? [...DIE_WITH_PARENT, ...command] : command;
   try {
     const wrapper = spawn(program as string, args, {
       // A session of its own: Ctrl-C on the terminal reaches the starter only, which stops the servers in order.
@@ -125,12 +121,21 @@ function serverOf(wrapper: number | undefined): ProcessId | undefined {
 
 /** Runs `launch` to its end as a preparation step (initdb, formatting); the caller passes the result to `run`. */
 export function oneShot(launch: Launch): { program: string; args: string[] } {
-  return {
-    program: 'unshare',
-    args: ['--mount', '--pid', '--fork', '--kill-child=KILL', 'sh', '-c', namespaceScript(launch)],
-  };
+  const [program, ...args] = [...DIE_WITH_PARENT, ...NAMESPACE, namespaceScript(launch)];
+  return { program, args };
 }
 
-export function removeIfPresent(path: string): void {
-  rmSync(path, { force: true });
+/** @throws WeirError WEIR_TOOL_MISSING where even root may not make namespaces (inside most containers). */
+export async function requireNamespaces(): Promise<void> {
+  await run('unshare', ['--mount', '--pid', '--fork', 'true'], { what: '', wayOut: '' }).catch(
+    (error: unknown) => {
+      throw new WeirError(
+        'WEIR_TOOL_MISSING',
+        'fatal',
+        'This machine does not let root make private mounts and process namespaces (inside a container it needs ' +
+          '--privileged). Run the servers with `docker compose up` instead.',
+        error,
+      );
+    },
+  );
 }

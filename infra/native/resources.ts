@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { WeirError } from '@weir/flow';
 
 const GIB = 2 ** 30;
+/** All servers together; a part of them needs its part. */
 const MEMORY_NEEDED = 3 * GIB;
 
 /** Bytes of memory that new work can have without swapping, from the text of `/proc/meminfo`. */
@@ -21,12 +22,17 @@ export function freeDisk(path: string): number {
 
 const gib = (bytes: number): string => `${(bytes / GIB).toFixed(1)} GiB`;
 
-export function requireMemory(available = availableMemory(readFileSync('/proc/meminfo', 'utf8'))): void {
-  if (available >= MEMORY_NEEDED) return;
+/** Throws WEIR_RESOURCES unless `share` (0 to 1) of what all servers need is available. */
+export function requireMemory(
+  share: number,
+  available = availableMemory(readFileSync('/proc/meminfo', 'utf8')),
+): void {
+  const needed = MEMORY_NEEDED * share;
+  if (available >= needed) return;
   throw new WeirError(
     'WEIR_RESOURCES',
     'fatal',
-    `The servers need ${gib(MEMORY_NEEDED)} of free memory and ${gib(available)} is available: ` +
+    `The servers need ${gib(needed)} of free memory and ${gib(available)} is available: ` +
       'close other programs or give the machine more memory.',
   );
 }

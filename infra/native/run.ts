@@ -61,7 +61,10 @@ function eachLine(child: ChildProcess, onLine: (line: string) => void): void {
 /** Runs a tool to its end and returns its output; a failure names the work, the last lines and the way out. */
 export async function run(program: string, args: readonly string[], options: RunOptions): Promise<string> {
   const lines: string[] = [];
-  const child = spawn(program, args, {
+  // A tool must not go on building when this process was stopped or killed meanwhile.
+  const bound =
+    findProgram('setpriv') === undefined ? [program] : ['setpriv', '--pdeathsig', 'TERM', program];
+  const child = spawn(bound[0] as string, [...bound.slice(1), ...args], {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { WeirError } from '@weir/flow';
 import { type Credentials, loadCredentials, writePrivate } from './credentials.ts';
 import { portOf, serverEnvironment } from './environment.ts';
-import { launchServer } from './launch.ts';
+import { launchServer, requireNamespaces } from './launch.ts';
 import { type Lock, takeLock } from './lock.ts';
 import { requireOffset, requirePorts } from './ports.ts';
 import { familyOf, identify, isSameProcess, type ProcessId } from './proc.ts';
@@ -99,11 +99,12 @@ export class NativeStack {
     await this.#takeOver();
     try {
       this.#provisioned ??= await provision(this.#report);
+      await requireNamespaces();
       requireDisk(this.dataDir, 2);
       const absent = (await Promise.all(names.map((name) => this.#leftBehind(name)))).filter(
         (name) => name !== undefined,
       );
-      if (absent.length > 0) requireMemory();
+      requireMemory(absent.length / SERVER_NAMES.length);
       await requirePorts(
         absent.flatMap((name) =>
           SERVERS[name].ports.map((port) => ({
