@@ -58,7 +58,7 @@ export function renderScreen(view: View, output: Output, now = Date.now()): stri
   for (const { title, state, detail, pid, ports } of view.servers) {
     const where = `${ports.join(', ')}${pid === null ? '' : `  pid ${pid}`}`;
     lines.push(
-      `  ${mark(state)} ${title.padEnd(12)} ${state.padEnd(9)} ${where}${detail === '' ? '' : `  ${detail}`}`,
+      `  ${mark(state)} ${title.padEnd(27)} ${state.padEnd(9)} ${where}${detail === '' ? '' : `  ${detail}`}`,
     );
   }
   lines.push('', output.style('dim', 'Apps'));
@@ -68,14 +68,14 @@ export function renderScreen(view: View, output: Output, now = Date.now()): stri
       ...(restarts === 0 ? [] : [output.style('yellow', `${restarts} restart${restarts === 1 ? '' : 's'}`)]),
       ...(detail === '' ? [] : [detail]),
     ];
-    lines.push(`  ${mark(state)} ${name.padEnd(12)} ${state.padEnd(9)} ${more.join('  ')}`.trimEnd());
+    lines.push(`  ${mark(state)} ${name.padEnd(27)} ${state.padEnd(9)} ${more.join('  ')}`.trimEnd());
   }
   lines.push('', output.style('dim', 'Addresses'));
   for (const [name, address] of Object.entries(view.addresses)) {
-    lines.push(`  ${(ADDRESS_TITLES[name] ?? name).padEnd(20)} ${output.style('cyan', address)}`);
+    lines.push(`  ${(ADDRESS_TITLES[name] ?? name).padEnd(27)} ${output.style('cyan', address)}`);
   }
   lines.push('', output.style('dim', 'Figures'));
-  for (const [name, value] of figureRows(view.figures)) lines.push(`  ${name.padEnd(20)} ${value}`);
+  for (const [name, value] of figureRows(view.figures)) lines.push(`  ${name.padEnd(27)} ${value}`);
   return lines;
 }
 

@@ -22,7 +22,7 @@ export interface SupervisorOptions {
   readonly progress: Progress;
 }
 
-const READY_MS = 60_000;
+const READY_MS = 120_000;
 const SERVER_STATUS_MS = 5_000;
 
 /** Runs a whole installation: servers, topology, page, apps and fleet; stops it in the opposite order. */
