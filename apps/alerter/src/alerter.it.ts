@@ -13,7 +13,7 @@ import {
 } from '@weir/connect-rabbitmq';
 import { type AlertRow, migrate, openAlertQueries, openDatabase } from '@weir/connect-timescale';
 import { createLogger } from '@weir/observe';
-import { cutProxy, isolated, type Scope, spawnApp, until } from '@weir/testkit';
+import { atEnd, cutProxy, isolated, type Scope, spawnApp, until } from '@weir/testkit';
 import { EXCHANGES, eventKey, QUEUES, type ReadingClass, TABLES, telemetryKey } from '@weir/topology';
 import { DEMO_CONFIG, demoRule, labelledWindows, recordedReadings } from './recording.fixture.ts';
 import { alertId } from './rules/alert-id.ts';
@@ -78,7 +78,7 @@ async function bench(t: Scope, rules?: readonly object[]) {
     },
   });
   listener.start();
-  t.after(async () => {
+  atEnd(t, async () => {
     await Promise.all([listener.stop(), publisher.close(), database.close()]);
   });
   const env = { ...space.env, WEIR_CONFIG: config };
@@ -216,7 +216,7 @@ test('kill -9 again and again: no alert is lost or doubled, and SIGTERM drains',
     const seen = messages.length;
     await publish(part.map((lines) => telemetry(lines)));
     // It is in the middle of this part once alerts of it have arrived.
-    await until(() => messages.length > seen, { deadlineMs: 15_000, what: 'alerts', everyMs: 1 });
+    await until(() => messages.length > seen, { deadlineMs: 30_000, what: 'alerts', everyMs: 1 });
     if (kill < 3) {
       await app.kill('SIGKILL');
       await app.restart();
@@ -322,7 +322,7 @@ test('poison goes to the dead letters with its bytes, good lines beside it count
         return 'ack';
       },
     });
-    t.after(() => consumer.stop());
+    atEnd(t, () => consumer.stop());
     consumer.start();
   }
   await until(() => dead.length === 2, { deadlineMs: 15_000, what: 'two dead letters' });
