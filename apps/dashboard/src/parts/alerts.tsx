@@ -5,6 +5,9 @@ import { alerts, alertsTrouble, firing, now, select } from '../state.ts';
 import { SeverityMark } from './icons.tsx';
 
 const showResolved = signal(true);
+const showAll = signal(false);
+/** Rows before the rest waits behind a button. */
+const FEW = 8;
 const RANK: Readonly<Record<Alert['state'], number>> = { firing: 0, pending: 1, resolved: 2 };
 
 export function Alerts() {
@@ -49,10 +52,22 @@ export function Alerts() {
       )}
       {list.length > 0 && (
         <ul class="alerts">
-          {list.map((alert) => (
+          {(showAll.value ? list : list.slice(0, FEW)).map((alert) => (
             <AlertRow key={alert.id} alert={alert} />
           ))}
         </ul>
+      )}
+      {list.length > FEW && (
+        <button
+          type="button"
+          class="quiet"
+          aria-expanded={showAll.value}
+          onClick={() => {
+            showAll.value = !showAll.value;
+          }}
+        >
+          {showAll.value ? 'Show fewer' : `Show all ${list.length}`}
+        </button>
       )}
     </section>
   );
@@ -79,7 +94,7 @@ function AlertRow({ alert }: { alert: Alert }) {
         <span class="muted">at {alert.site}</span>
         <span class="alert-rule">
           {alert.rule}: {alert.metric} {measure(alert.value)}
-          {alert.threshold === null ? '' : ` against ${measure(alert.threshold)}`}
+          {alert.threshold === null ? '' : ` (limit ${measure(alert.threshold)})`}
         </span>
       </span>
       <span class="alert-when">

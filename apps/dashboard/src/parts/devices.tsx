@@ -3,7 +3,7 @@ import type { Device } from '@weir/api';
 import { useEffect } from 'preact/hooks';
 import { api } from '../api.ts';
 import { span } from '../format.ts';
-import { device, metric, now, select, sentence } from '../state.ts';
+import { device, now, select, sentence } from '../state.ts';
 import { DevicePanel } from './device-panel.tsx';
 
 const PAGE = 60;
@@ -164,7 +164,7 @@ function Picker() {
               <span class="option-name">{one.id}</span>
               <span class="option-site">{one.site}</span>
               <span class="option-seen">
-                {one.lastSeen === null ? '' : `${span(now.value - Date.parse(one.lastSeen))} ago`}
+                {one.lastSeen === null ? '' : seen(now.value - Date.parse(one.lastSeen))}
               </span>
             </div>
           );
@@ -188,6 +188,9 @@ function Picker() {
   );
 }
 
+/** The list is asked for every 20 s, so a device that sends all the time was seen "just now". */
+const seen = (ms: number): string => (ms < 60_000 ? 'just now' : `${span(ms)} ago`);
+
 function NoDevices() {
   const host = location.hostname;
   return (
@@ -208,10 +211,4 @@ curl -d '{"values":{"temperature":21.4}}' -H 'content-type: application/json' ht
       </p>
     </div>
   );
-}
-
-/** The metric that is shown: the one asked for if the device has it, else its first. */
-export function metricOf(of: Device | undefined): string | null {
-  if (of === undefined) return metric.value;
-  return of.metrics.find(({ name }) => name === metric.value)?.name ?? of.metrics[0]?.name ?? null;
 }

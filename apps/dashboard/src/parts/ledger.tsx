@@ -72,7 +72,7 @@ export function Ledger() {
               <span class="big">{print(figures?.[name] ?? null)}</span>
               {unit !== '' && <span class="unit">{unit}</span>}
               <Spark name={name} />
-              <span class="note">{figures === undefined ? '' : note(figures)}</span>
+              <span class="small">{figures === undefined ? '' : note(figures)}</span>
             </dd>
           </div>
         ))}
@@ -90,7 +90,12 @@ function Spark({ name }: { name: FigureName }) {
   const most = Math.max(1e-9, ...values.map((value) => value ?? 0));
   const points = values
     .map((value, i) =>
-      value === null ? null : ([(i * WIDTH) / 59, HEIGHT - 1 - (value / most) * (HEIGHT - 3)] as const),
+      value === null
+        ? null
+        : ([
+            WIDTH - ((values.length - 1 - i) * WIDTH) / 59,
+            HEIGHT - 1 - (value / most) * (HEIGHT - 3),
+          ] as const),
     )
     .filter((point) => point !== null);
   const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ');

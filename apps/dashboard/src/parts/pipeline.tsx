@@ -61,7 +61,17 @@ function StageCard({ id, stage }: { id: StageId; stage: Stage | undefined }) {
     chosen.value = selected ? null : id;
   };
   const before = LINKS.filter(([, to]) => to === id).map(([from]) => NAMES[from]);
-  const shown = stage?.figures.filter(({ value }) => value !== null).slice(0, 2) ?? [];
+  const known = stage?.figures.filter(({ value }) => value !== null) ?? [];
+  // A stage without a rate of its own (the archive) shows what it holds.
+  const [held, ...others] = known;
+  const still = stage !== undefined && stage.rate === null && stage.rateUnit === '';
+  const big =
+    stage === undefined
+      ? undefined
+      : still
+        ? { text: figure(held?.value ?? null, ''), unit: held?.name ?? '' }
+        : { text: rate(stage.rate), unit: stage.rateUnit };
+  const shown = (still ? others : known).slice(0, 2);
   return (
     <li class={`stage at-${id}`} data-stage={id}>
       <button
@@ -77,11 +87,11 @@ function StageCard({ id, stage }: { id: StageId; stage: Stage | undefined }) {
         </span>
         {before.length > 0 && <span class="sr-only">, fed by {before.join(', ')}</span>}
         <span class="card-rate">
-          {stage?.rate === null || stage === undefined ? (
-            <span class="muted">{stage === undefined ? '…' : 'no rate'}</span>
+          {big === undefined ? (
+            <span class="muted">…</span>
           ) : (
             <>
-              <b>{rate(stage.rate)}</b> <span class="unit">{stage.rateUnit}</span>
+              <b>{big.text}</b> <span class="unit">{big.unit}</span>
             </>
           )}
         </span>
@@ -109,10 +119,12 @@ function Detail({ stage }: { stage: Stage }) {
         <p>{stage.detail}</p>
       </div>
       <dl>
-        <div>
-          <dt>{stage.rateUnit}</dt>
-          <dd>{rate(stage.rate)}</dd>
-        </div>
+        {stage.rateUnit !== '' && (
+          <div>
+            <dt>{stage.rateUnit}</dt>
+            <dd>{rate(stage.rate)}</dd>
+          </div>
+        )}
         {stage.figures.map(({ name, value, unit }) => (
           <div key={name}>
             <dt>{name}</dt>

@@ -175,7 +175,7 @@ function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number 
       name: 'MinIO',
       verdict: judge(s.minio, 'The object store', [], 'Keeps the raw archive.'),
       rate: null,
-      rateUnit: 'objects/s',
+      rateUnit: '',
       figures: [figure('objects', n.objects), figure('bytes', n.objectBytes, 'B')],
     },
     {

@@ -35,6 +35,7 @@ export interface Numbers {
   readonly windows: number | null;
   readonly objects: number | null;
   readonly objectBytes: number | null;
+  /** Envelopes that the archiver took. */
   readonly archived: number | null;
   readonly evaluated: number | null;
   readonly firing: number | null;
@@ -54,7 +55,7 @@ export function numbersOf(snapshot: Snapshot): Numbers {
   const kafka = snapshot.kafka.ok ? snapshot.kafka.value : null;
   const queues = snapshot.rabbitmq.ok ? snapshot.rabbitmq.value : null;
   const ledger = (from: MetricsPage | null, labels: Record<string, string>) =>
-    from === null ? null : (from.sum(LEDGER, labels) ?? (from.samples(LEDGER).length > 0 ? 0 : null));
+    from?.sum(LEDGER, labels) ?? null;
   return {
     accepted: ledger(edge, { hop: 'edge' }),
     acknowledged: ledger(edge, { hop: 'edge', outcome: 'stored' }),
@@ -80,13 +81,21 @@ export function numbersOf(snapshot: Snapshot): Numbers {
     windows: aggregator?.sum('weir_windows_written_total') ?? null,
     objects: archiver?.sum('weir_archive_objects_total') ?? null,
     objectBytes: archiver?.sum('weir_archive_bytes_total', { form: 'stored' }) ?? null,
-    archived: ledger(archiver, { hop: 'archiver', outcome: 'stored' }),
+    // Objects are put in bursts; what was taken grows as steadily as what comes in.
+    archived: sumKnown(
+      ledger(archiver, { hop: 'archiver', outcome: 'stored' }),
+      archiver?.sum('weir_ledger_in_flight', { hop: 'archiver' }) ?? null,
+    ),
     evaluated: ledger(alerter, { hop: 'alerter', outcome: 'stored' }),
     firing: snapshot.timescale.ok ? snapshot.timescale.value.firingAlerts : null,
     queued: queues === null ? null : total(queues, (queue) => !isDeadLetterQueue(queue)),
     queueDeadLetters: queues === null ? null : total(queues, isDeadLetterQueue),
     delivered: snapshot.live.delivered,
   };
+}
+
+function sumKnown(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : a + b;
 }
 
 function page(probe: Probe<{ readonly metrics: MetricsPage }>): MetricsPage | null {

@@ -16,10 +16,13 @@ export class MetricsPage {
       wanted.every(([key, value]) => sample.labels[key] === value),
     );
   }
-  /** Sum over all samples with these labels; null when there is none, because unknown is not zero. */
+  /**
+   * Sum over all samples with these labels. A metric that the page declares but has no such sample of has not
+   * happened yet: 0. One that it does not know: null, because unknown is not zero.
+   */
   sum(name: string, labels: Readonly<Record<string, string>> = {}): number | null {
-    const found = this.samples(name, labels);
-    return found.length === 0 ? null : found.reduce((sum, { value }) => sum + value, 0);
+    if (!this.#samples.has(name)) return null;
+    return this.samples(name, labels).reduce((sum, { value }) => sum + value, 0);
   }
 }
 
@@ -30,6 +33,10 @@ const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?/g;
 export function parseMetrics(text: string): MetricsPage {
   const samples = new Map<string, Sample[]>();
   for (const line of text.split('\n')) {
+    if (line.startsWith('# TYPE ')) {
+      const name = line.split(' ')[2] ?? '';
+      if (!samples.has(name)) samples.set(name, []);
+    }
     if (line === '' || line.startsWith('#')) continue;
     const match = LINE.exec(line);
     if (match === null) continue;

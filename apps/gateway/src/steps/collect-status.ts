@@ -45,7 +45,7 @@ export function collectStatus({
   sources,
   onFailure,
   everyMs = 2_000,
-  deadlineMs = 1_500,
+  deadlineMs = 3_000,
 }: StatusOptions): StatusCollector {
   let latest: { reading: Reading; status: Status } | null = null;
   let running: Promise<void> | null = null;
