@@ -176,21 +176,21 @@ export class PartitionState {
     if (envelope.metric !== undefined && known?.series.has(envelope.metric) !== true) checkNames(envelope);
     const payload =
       envelope.payloadText === undefined ? envelope.payload : (JSON.parse(envelope.payloadText) as unknown);
-    return { envelope, interpretation: interpret(payload, envelope) };
+    return { envelope, known, interpretation: interpret(payload, envelope) };
   }
 
   private applyParsed(
     offset: bigint,
     index: number,
     line: string,
-    { envelope, interpretation: { readings, refusals } }: ParsedLine,
+    { envelope, known, interpretation: { readings, refusals } }: ParsedLine,
     replay: boolean,
     now: number,
   ): number {
     const { at, edge, n } = envelope;
     if (at > this.clock) this.clock = at;
     const since = this.clock - this.options.dedupHorizonMs;
-    const device = this.device(envelope.site, envelope.device);
+    const device = known ?? this.device(envelope.site, envelope.device);
     const resent = replay || n <= (this.sources.get(edge) ?? -1);
     if (!resent) this.sources.set(edge, n);
     const repeated = this.repeatedPublish(device, envelope, line, readings, since);
@@ -381,6 +381,7 @@ export class PartitionState {
 
 interface ParsedLine {
   readonly envelope: Envelope;
+  readonly known: Device | undefined;
   readonly interpretation: Interpretation;
 }
 

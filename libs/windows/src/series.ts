@@ -33,6 +33,8 @@ export class Series {
   cold: Map<number, ColdReadings> | null = null;
   /** End of the first window that waits to close. */
   nextClose = Number.POSITIVE_INFINITY;
+  /** A window that has a row already was touched. */
+  private rewrite = false;
   private current: Window | null = null;
 
   constructor(site: string, device: string, metric: string) {
@@ -128,7 +130,6 @@ export class Series {
       }
       this.cold = null;
     }
-    if (this.dirty.length === 0 && watermark < this.nextClose && !idle) return;
     for (const pane of this.dirty) {
       emit(0, this, pane, pane.written);
       pane.written = true;
@@ -136,8 +137,11 @@ export class Series {
       this.touch(1, pane.start);
     }
     this.dirty.length = 0;
+    if (watermark < this.nextClose && !idle && !this.rewrite) return;
     this.nextClose = Number.POSITIVE_INFINITY;
+    this.rewrite = false;
     for (let level = 1; level < LEVEL_COUNT; level++) this.collectLevel(level, watermark, idle, emit);
+    this.rewrite = false;
   }
 
   private collectLevel(level: number, watermark: number, idle: boolean, emit: Emit): void {
@@ -163,7 +167,11 @@ export class Series {
   }
 
   private touch(level: number, childStart: number): void {
-    this.window(level, alignDown(childStart, LEVEL_MS[level] as number)).stale = true;
+    const size = LEVEL_MS[level] as number;
+    const window = this.window(level, alignDown(childStart, size));
+    window.stale = true;
+    if (window.written) this.rewrite = true;
+    else if (window.start + size < this.nextClose) this.nextClose = window.start + size;
   }
 
   /** Drops what no open window needs: per level, the windows before `floors`. */
@@ -215,11 +223,9 @@ export class Device {
     }
     if (watermark === Number.NEGATIVE_INFINITY) return;
     // Only the eviction moves the floors, and only here, so that "at or above the floor" always means "in memory".
+    // Coarser floors move only together with the finest, and none ever falls, because a watermark never does.
+    if (alignDown(watermark, LEVEL_MS[1] as number) === this.floors[0]) return;
     const next = Device.floorsAt(watermark);
-    for (let level = 0; level < LEVEL_COUNT; level++) {
-      if ((next[level] as number) < (this.floors[level] as number))
-        next[level] = this.floors[level] as number;
-    }
     this.floors = next;
     for (const series of this.series.values()) series.evict(next);
   }
