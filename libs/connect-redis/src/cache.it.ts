@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
-import { atEnd, isolated, type Scope, until } from '@weir/testkit';
+import { atEnd, isolated, type Scope, until, wireTo } from '@weir/testkit';
 import { cacheKey } from '@weir/topology';
 import { type Cache, openCache } from './index.ts';
 
@@ -15,49 +14,6 @@ function open(scope: Scope, url: string, deadlineMs = 40): Cache {
   const cache = openCache({ url, log, deadlineMs, pauseMs: 300 });
   atEnd(scope, () => cache.close());
   return cache;
-}
-
-/** A wire to the real server that can be frozen (bytes wait, nothing closes) and cut. */
-async function wireTo(scope: Scope, target: URL) {
-  const pairs = new Set<Socket>();
-  let frozen = false;
-  const server = createServer((client) => {
-    const far = connect(Number(target.port), target.hostname);
-    for (const [from, to] of [
-      [client, far],
-      [far, client],
-    ] as const) {
-      pairs.add(from);
-      from.on('data', (chunk) => to.write(chunk));
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        pairs.delete(from);
-        to.destroy();
-      });
-      if (frozen) from.pause();
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const url = new URL(target);
-  url.port = String(port);
-  const freeze = (on: boolean) => {
-    frozen = on;
-    for (const socket of pairs) on ? socket.pause() : socket.resume();
-  };
-  const cut = async () => {
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const socket of pairs) socket.destroy();
-    await closed;
-  };
-  atEnd(scope, cut);
-  return {
-    url: url.href,
-    freeze,
-    cut,
-    back: () => new Promise<void>((r) => server.listen(port, '127.0.0.1', r)),
-  };
 }
 
 async function failsFast(call: () => Promise<unknown>, code: string): Promise<void> {
@@ -89,7 +45,7 @@ test('what is set is read back until its time is over', async (t) => {
 
 test('nobody listens: calls fail at once, and the cache connects by itself when somebody does', async (t) => {
   const { namespace, redisUrl } = await isolated(t, { redis: true });
-  const wire = await wireTo(t, new URL(redisUrl));
+  const wire = await wireTo(t, redisUrl);
   const cache = open(t, wire.url, 500);
   await ready(cache);
   const key = cacheKey(namespace, 'away');
@@ -98,14 +54,14 @@ test('nobody listens: calls fail at once, and the cache connects by itself when 
   await until(() => cache.state === 'away', { deadlineMs: 5_000, what: 'the loss to be seen' });
   await failsFast(() => cache.get(key), 'WEIR_CONNECT_FAILED');
   await failsFast(() => cache.set(key, 'lost', 1_000), 'WEIR_CONNECT_FAILED');
-  await wire.back();
+  await wire.mend();
   await ready(cache);
   assert.equal(await cache.get(key), 'kept');
 });
 
 test('a frozen server costs one call its deadline and the next ones nothing', async (t) => {
   const { namespace, redisUrl } = await isolated(t, { redis: true });
-  const wire = await wireTo(t, new URL(redisUrl));
+  const wire = await wireTo(t, redisUrl);
   const cache = open(t, wire.url);
   await ready(cache);
   wire.freeze(true);

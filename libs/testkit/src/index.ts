@@ -7,3 +7,4 @@ export { type Isolated, isolated, managementCall } from './servers.ts';
 export { type AppName, type ExitStatus, type SpawnedApp, type SpawnOptions, spawnApp } from './spawn-app.ts';
 export { CHECKOUT, TEST_SERVERS, type TestServer, type TestStack, testStack } from './stack.ts';
 export { type UntilOptions, until } from './until.ts';
+export { type Wire, wireTo } from './wire.ts';

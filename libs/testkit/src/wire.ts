@@ -1,0 +1,69 @@
+import { connect, createServer, type Socket } from 'node:net';
+import { atEnd, type Scope } from './scope.ts';
+
+/** A TCP wire to a real server, for tests in which that server is to be away or silent without touching it. */
+export interface Wire {
+  /** The address of the target, by way of the wire. */
+  readonly url: string;
+  /** While frozen, bytes wait and nothing closes: the peer is silent. */
+  freeze(frozen: boolean): void;
+  /** Ends every connection and refuses new ones. */
+  cut(): Promise<void>;
+  /** Takes connections again, on the same port. */
+  mend(): Promise<void>;
+}
+
+export async function wireTo(scope: Scope, target: string): Promise<Wire> {
+  const far = new URL(target);
+  const sockets = new Set<Socket>();
+  let frozen = false;
+  const server = createServer((client) => {
+    const upstream = connect(Number(far.port), far.hostname);
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      sockets.add(from);
+      from.on('data', (chunk) => to.write(chunk));
+      // The other side learns of it through 'close', which always follows.
+      from.on('error', () => undefined);
+      from.on('close', () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+      if (frozen) from.pause();
+    }
+  });
+  const listen = (port: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, '127.0.0.1', () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  await listen(0);
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const near = new URL(target);
+  near.port = String(port);
+  const cut = async (): Promise<void> => {
+    if (!server.listening) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  };
+  atEnd(scope, cut);
+  return {
+    url: near.href,
+    freeze: (on) => {
+      frozen = on;
+      for (const socket of sockets) {
+        if (on) socket.pause();
+        else socket.resume();
+      }
+    },
+    cut,
+    mend: () => listen(port),
+  };
+}
