@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { takeLock } from './lock.ts';
-import type { OnProgress } from './run.ts';
+import { type OnProgress, run } from './run.ts';
 
 /** Folder of everything that is built once per machine and version; safe to delete while no stack runs. */
 export function cacheRoot(): string {
@@ -48,14 +48,14 @@ export async function cached(build: Build, onProgress: OnProgress = () => {}): P
   });
   try {
     if (!existsSync(folder)) {
-      removeLeftovers(build.key);
+      await removeLeftovers(build.key);
       const unfinished = join(cacheRoot(), `.${build.key}.${process.pid}`);
       mkdirSync(unfinished);
       try {
         await build.build(unfinished, (line) => report('progress', line));
         renameSync(unfinished, folder);
       } finally {
-        rmSync(unfinished, { recursive: true, force: true });
+        await removeTree(unfinished);
       }
     }
   } finally {
@@ -66,8 +66,29 @@ export async function cached(build: Build, onProgress: OnProgress = () => {}): P
 }
 
 /** Under the lock nobody else builds this key, so whatever is unfinished was left by a killed run. */
-function removeLeftovers(key: string): void {
+async function removeLeftovers(key: string): Promise<void> {
   for (const name of readdirSync(cacheRoot())) {
-    if (name.startsWith(`.${key}.`)) rmSync(join(cacheRoot(), name), { recursive: true, force: true });
+    if (name.startsWith(`.${key}.`)) await removeTree(join(cacheRoot(), name));
   }
+}
+
+/** Mount points at or below a folder, the deepest first, from the text of `/proc/self/mounts`. */
+export function mountsBelow(folder: string, mounts: string): string[] {
+  return mounts
+    .split('\n')
+    .map((line) => (line.split(' ')[1] ?? '').replaceAll('\\040', ' '))
+    .filter((path) => path === folder || path.startsWith(`${folder}/`))
+    .sort((a, b) => b.length - a.length);
+}
+
+/** Removes a folder, but never through a mount: that would empty what is mounted there. */
+async function removeTree(folder: string): Promise<void> {
+  const mounts = existsSync('/proc/self/mounts') ? readFileSync('/proc/self/mounts', 'utf8') : '';
+  for (const mount of mountsBelow(folder, mounts)) {
+    await run('umount', [mount], {
+      what: `Removing a stale mount in ${folder}`,
+      wayOut: `Unmount it by hand (umount --lazy ${mount}), then start again.`,
+    });
+  }
+  rmSync(folder, { recursive: true, force: true });
 }

@@ -119,6 +119,23 @@ function serverOf(wrapper: number | undefined): ProcessId | undefined {
   return child === undefined ? undefined : identify(child);
 }
 
+/**
+ * A tool in namespaces of its own, which die with it and with this process: an interrupted tool that mounts folders
+ * (mmdebstrap) would otherwise leave them on the machine, where removing its folder would reach into them.
+ */
+export function confined(program: string, args: readonly string[]): { program: string; args: string[] } {
+  const [first, ...rest] = [
+    ...DIE_WITH_PARENT,
+    'unshare',
+    '--mount',
+    '--pid',
+    '--mount-proc',
+    '--fork',
+    '--kill-child=KILL',
+  ];
+  return { program: first as string, args: [...rest, program, ...args] };
+}
+
 /** Runs `launch` to its end as a preparation step (initdb, formatting); the caller passes the result to `run`. */
 export function oneShot(launch: Launch): { program: string; args: string[] } {
   const [program, ...args] = [...DIE_WITH_PARENT, ...NAMESPACE, namespaceScript(launch)];

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { WeirError } from '@weir/flow';
 import { type Build, cached, cacheRoot, isBuilt } from './cache.ts';
+import { confined } from './launch.ts';
 import { requireDisk } from './resources.ts';
 import { findProgram, type OnProgress, run } from './run.ts';
 
@@ -131,7 +132,8 @@ function debianRoot(name: string, what: string, packages: readonly string[]): Bu
       const { mirror, options } = await aptSettings();
       const include = `--include=${['ca-certificates', ...packages].join(',')}`;
       const args = ['--variant=minbase', include, ...options, VERSIONS.debian, join(folder, 'root')];
-      await run(program, mirror === undefined ? args : [...args, mirror], {
+      const build = confined(program, mirror === undefined ? args : [...args, mirror]);
+      await run(build.program, build.args, {
         what: `Building a Debian ${VERSIONS.debian} folder with ${what}`,
         wayOut: `Check that this machine's Debian mirror answers, ${USE_CONTAINERS}`,
         onLine,
