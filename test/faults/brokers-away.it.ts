@@ -29,7 +29,7 @@ test('with Kafka and RabbitMQ away the edge acknowledges up to its limit, then h
     },
   });
   const rabbit = await auditRabbit(t, space);
-  const traffic = new Traffic({ mqttPort, devices: 200, hertz: 10 });
+  const traffic = new Traffic(t, { mqttPort, devices: 200, hertz: 10 });
   await traffic.start();
   await until(async () => (await windowedReadings(space)) >= 10_000, {
     deadlineMs: 60_000,

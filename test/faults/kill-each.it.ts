@@ -14,7 +14,7 @@ test('kill -9 of each app and each server in turn under 2,000 readings/s loses a
   const stack = await ownStack(t, PORT_OFFSET);
   const { space, apps, mqttPort } = await startPipeline(t);
   const rabbit = await auditRabbit(t, space);
-  const traffic = new Traffic({ mqttPort, devices: 200, hertz: 10 });
+  const traffic = new Traffic(t, { mqttPort, devices: 200, hertz: 10 });
   await traffic.start();
 
   /** The whole path works again: what was acknowledged until now has reached the windows. */

@@ -106,7 +106,11 @@ test('every acknowledged reading of 1,000 devices is in every sink, and every wi
   for (const { device, door } of scripts.filter((s) => s.door !== 'http')) {
     devices.set(
       device,
-      new ScriptedDevice({ port: mqttPort, id: device, qos: door === 'qos0' ? 0 : door === 'qos1' ? 1 : 2 }),
+      new ScriptedDevice(t, {
+        port: mqttPort,
+        id: device,
+        qos: door === 'qos0' ? 0 : door === 'qos1' ? 1 : 2,
+      }),
     );
   }
   await Promise.all([...devices.values()].map((device) => device.start()));

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { encodeTopic, Link } from '@weir/connect-mqtt';
+import { atEnd, type Scope } from '@weir/testkit';
 
 export interface ScriptedMessage {
   readonly topic: string;
@@ -34,8 +35,10 @@ export class ScriptedDevice {
   #stopped = false;
   #idle: (() => void)[] = [];
 
-  constructor(options: ScriptedDeviceOptions) {
+  /** Disconnects when `scope` ends. */
+  constructor(scope: Scope, options: ScriptedDeviceOptions) {
     this.#options = options;
+    atEnd(scope, () => this.stop());
     this.#window = options.window ?? 10;
   }
 

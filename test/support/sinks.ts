@@ -1,10 +1,19 @@
+import { promisify } from 'node:util';
+import { zstdCompress, zstdDecompress } from 'node:zlib';
 import { openArchive } from '@weir/connect-minio';
 import { decodeEnvelope, type Envelope, payloadBytes, splitLines } from '@weir/reading';
 import type { Isolated, Scope } from '@weir/testkit';
 import { archiveBucket, EXCHANGES, kafkaTopology, LEVELS, type LevelName } from '@weir/topology';
 import { connect } from 'amqplib';
-import { Kafka, logLevel } from 'kafkajs';
+import kafkajs from 'kafkajs';
 import pg from 'pg';
+
+const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = kafkajs;
+// kafkajs leaves this codec to its users.
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: ({ buffer }: { buffer: Buffer }) => promisify(zstdCompress)(buffer),
+  decompress: (buffer: Buffer) => promisify(zstdDecompress)(buffer),
+});
 
 export interface StoredLine {
   readonly partition: number;
@@ -193,13 +202,17 @@ export interface StoredWindow {
   readonly p99: number | null;
 }
 
-async function ask<R extends pg.QueryResultRow>(space: Isolated, text: string): Promise<R[]> {
+/** Answers of one snapshot of the database, in the order of the questions. */
+async function ask<R extends pg.QueryResultRow>(space: Isolated, texts: readonly string[]): Promise<R[][]> {
   const client = new pg.Client({ connectionString: space.timescaleUrl });
   // A server that is killed meanwhile ends the connection; the query that needs it rejects.
   client.on('error', () => undefined);
   await client.connect();
   try {
-    return (await client.query<R>(text)).rows;
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    const answers: R[][] = [];
+    for (const text of texts) answers.push((await client.query<R>(text)).rows);
+    return answers;
   } finally {
     await client.end().catch(() => undefined);
   }
@@ -207,23 +220,18 @@ async function ask<R extends pg.QueryResultRow>(space: Isolated, text: string): 
 
 /** Every stored window of every level. */
 export async function storedWindows(space: Isolated): Promise<StoredWindow[]> {
-  const all: StoredWindow[] = [];
-  for (const { name, table, seconds } of LEVELS) {
+  const texts = LEVELS.map(({ name, table, seconds }) => {
     const quantiles =
       seconds >= 10 ? 'w.p50, w.p90, w.p99' : 'NULL::float8 AS p50, NULL::float8 AS p90, NULL::float8 AS p99';
-    const rows = await ask<Omit<StoredWindow, 'level'>>(
-      space,
-      `SELECT s.device, s.metric, extract(epoch FROM w.ts)::float8 * 1000 AS start, w.count, w.sum, w.min, w.max, w.m2,
-              w.first, w.last, ${quantiles}
-         FROM ${table} w JOIN series s USING (series_id)`,
-    );
-    for (const row of rows) all.push({ ...row, level: name });
-  }
-  return all;
+    return `SELECT '${name}' AS level, s.device, s.metric, extract(epoch FROM w.ts)::float8 * 1000 AS start, w.count,
+                   w.sum, w.min, w.max, w.m2, w.first, w.last, ${quantiles}
+              FROM ${table} w JOIN series s USING (series_id)`;
+  });
+  return (await ask<StoredWindow>(space, texts)).flat();
 }
 
 /** Readings counted by the windows of the finest level. */
 export async function windowedReadings(space: Isolated): Promise<number> {
   const text = `SELECT coalesce(sum(count), 0)::float8 AS n FROM ${LEVELS[0].table}`;
-  return (await ask<{ n: number }>(space, text))[0]?.n ?? 0;
+  return (await ask<{ n: number }>(space, [text]))[0]?.[0]?.n ?? 0;
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { atEnd, type Scope } from '@weir/testkit';
 import { ScriptedDevice } from './device.ts';
 import type { KnownReading } from './recompute.ts';
 
@@ -17,11 +18,12 @@ export class Traffic {
   #running: Promise<void> | undefined;
   #stopping = false;
 
-  constructor(options: TrafficOptions) {
+  constructor(scope: Scope, options: TrafficOptions) {
     this.#options = options;
+    atEnd(scope, () => this.stop());
     this.devices = Array.from(
       { length: options.devices },
-      (_, i) => new ScriptedDevice({ port: options.mqttPort, id: `dev-${i}`, qos: 1, window: 20 }),
+      (_, i) => new ScriptedDevice(scope, { port: options.mqttPort, id: `dev-${i}`, qos: 1, window: 20 }),
     );
   }
 
