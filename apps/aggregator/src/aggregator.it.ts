@@ -72,7 +72,7 @@ function second(
 }
 
 test('killed again and again, the windows equal the recomputation at every level', {
-  timeout: 180_000,
+  timeout: 300_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(1);
@@ -111,7 +111,7 @@ test('killed again and again, the windows equal the recomputation at every level
 });
 
 test('an owner that was stopped past its session writes nothing when it wakes', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(2);
@@ -169,7 +169,7 @@ test('an owner that was stopped past its session writes nothing when it wakes', 
 });
 
 test('late readings and bad lines become dead letters before their offset is stored', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const app = await spawnApp(t, 'aggregator', { ...bench.space.env, ...SETTINGS });
@@ -212,7 +212,7 @@ test('late readings and bad lines become dead letters before their offset is sto
 });
 
 test('with the database away the fold stops at its limit, and everything is written when it is back', {
-  timeout: 90_000,
+  timeout: 240_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(3);
