@@ -6,7 +6,7 @@ import { Output, type Terminal } from '../output.ts';
 import { dataFolder } from '../paths.ts';
 import { Progress } from '../progress.ts';
 import { stopLeftServers } from '../supervise/native-servers.ts';
-import { type Run, readRun, removeRun } from '../supervise/run-file.ts';
+import { endLeftApps, type Run, readRun, removeRun } from '../supervise/run-file.ts';
 
 interface DownOptions {
   readonly data?: string;
@@ -70,6 +70,7 @@ Also cleans up after a run that was killed.`,
         } else {
           progress.say(`The run of process ${run.supervisor.pid} was killed before; cleaning up after it.`);
         }
+        await endLeftApps(run);
         if (run.servers === 'native') {
           await stopLeftServers({ dataDir: folder, portOffset: run.portOffset, progress });
         }

@@ -149,7 +149,13 @@ async function run(terminal: Terminal, options: RunOptions): Promise<void> {
 }
 
 export function fleetCommand(terminal: Terminal): Command {
-  const command = new Command('fleet').description('virtual devices');
+  const command = new Command('fleet').description('virtual devices').addHelpText(
+    'after',
+    `
+Examples:
+  $ weir fleet run --devices 100 --duration 60s
+  $ weir fleet run --help`,
+  );
   command
     .command('run')
     .description('run virtual devices until Ctrl-C or --duration')

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isSameProcess, type ProcessId } from '@weir/infra';
 import type { AppState } from './app-process.ts';
 
@@ -7,7 +8,7 @@ export interface AppLine {
   readonly name: string;
   readonly state: AppState;
   readonly detail: string;
-  readonly pid: number | null;
+  readonly process: ProcessId | null;
   readonly restarts: number;
   readonly logFile: string;
 }
@@ -35,6 +36,13 @@ export function writeRun(folder: string, run: Run): void {
 
 export function removeRun(folder: string): void {
   rmSync(pathOf(folder), { force: true });
+}
+
+/** Ends apps that outlived their supervisor (a machine without `setpriv` cannot bind their lives to it). */
+export async function endLeftApps(run: Run): Promise<void> {
+  const left = run.apps.flatMap(({ process: id }) => (id !== null && isSameProcess(id) ? [id] : []));
+  for (const { pid } of left) process.kill(pid, 'SIGKILL');
+  while (left.some(isSameProcess)) await delay(20);
 }
 
 /** The run of this folder: alive, or left behind by a supervisor that was killed. */

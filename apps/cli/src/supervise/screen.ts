@@ -62,9 +62,9 @@ export function renderScreen(view: View, output: Output, now = Date.now()): stri
     );
   }
   lines.push('', output.style('dim', 'Apps'));
-  for (const { name, state, detail, pid, restarts } of view.apps) {
+  for (const { name, state, detail, process: id, restarts } of view.apps) {
     const more = [
-      ...(pid === null ? [] : [`pid ${pid}`]),
+      ...(id === null ? [] : [`pid ${id.pid}`]),
       ...(restarts === 0 ? [] : [output.style('yellow', `${restarts} restart${restarts === 1 ? '' : 's'}`)]),
       ...(detail === '' ? [] : [detail]),
     ];

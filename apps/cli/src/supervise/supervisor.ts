@@ -13,7 +13,7 @@ import { APPS, type AppSpec, FLEET } from './apps.ts';
 import { containerServers, hasContainerEngine } from './container-servers.ts';
 import { buildDashboard, dashboardSources, isDashboardBuilt } from './dashboard.ts';
 import { nativeServers, type Servers } from './native-servers.ts';
-import { type Run, readRun, removeRun, writeRun } from './run-file.ts';
+import { endLeftApps, type Run, readRun, removeRun, writeRun } from './run-file.ts';
 import { readFigures, type ServerLine, type View, viewOf } from './view.ts';
 
 export interface SupervisorOptions {
@@ -57,7 +57,7 @@ export class Supervisor {
     const file = configFile();
     const config = loadConfig(file === undefined ? {} : { file });
     this.#portOffset = config.ports.offset;
-    this.#tellFormerRun();
+    await this.#tidyFormerRun();
     this.#owns = true;
     this.#note('starting the servers');
     await this.#requireAppPorts();
@@ -119,7 +119,7 @@ export class Supervisor {
     return viewOf(this.#run(), this.#serverLines, await readFigures(this.#portOffset));
   }
 
-  #tellFormerRun(): void {
+  async #tidyFormerRun(): Promise<void> {
     const { dataDir, progress } = this.#options;
     const former = readRun(dataDir);
     if (former === undefined) return;
@@ -134,6 +134,7 @@ export class Supervisor {
     progress.say(
       `The former run (process ${supervisor.pid}) ended without stopping; its apps ended with it. Going on with its data.`,
     );
+    await endLeftApps(former.run);
     removeRun(dataDir);
   }
 
@@ -257,7 +258,7 @@ export class Supervisor {
         name,
         state,
         detail,
-        pid: pid ?? null,
+        process: pid === undefined ? null : (identify(pid) ?? null),
         restarts,
         logFile,
       })),

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { test } from 'node:test';
+import { Output } from '../output.ts';
+import type { Run } from './run-file.ts';
+import { LiveScreen, renderLine, renderScreen } from './screen.ts';
+import { STOPPED, viewOf } from './view.ts';
+
+const output = new Output({ out: new PassThrough(), err: new PassThrough(), env: {} });
+const startedAt = '2026-01-31T12:00:00.000Z';
+
+function run(over: Partial<Run> = {}): Run {
+  const process = { pid: 42, startTime: 1, boot: 'b' };
+  return {
+    supervisor: process,
+    state: 'running',
+    doing: '',
+    servers: 'native',
+    portOffset: 1000,
+    startedAt,
+    apps: [
+      { name: 'edge', state: 'ready', detail: '', process, restarts: 2, logFile: 'edge.log' },
+      { name: 'aggregator', state: 'ready', detail: '', process, restarts: 0, logFile: 'aggregator.log' },
+    ],
+    ...over,
+  };
+}
+const redis = { name: 'redis', title: 'Redis', state: 'ready', detail: '', pid: 7, ports: [7379] };
+const figures = {
+  readingsPerSecond: 201,
+  acknowledgedPerSecond: 200.4,
+  acknowledged: 12_345,
+  windowsPerSecond: 240,
+  windowsWritten: 999,
+  objectsArchived: 3,
+  bytesArchived: 2048,
+  lag: 0,
+  archiveLag: null,
+  deadLetters: 1,
+  firingAlerts: 0,
+  connections: 201,
+  liveClients: 2,
+};
+
+test('the screen shows states, addresses with the port offset, figures and restarts', () => {
+  const text = renderScreen(viewOf(run(), [redis], figures), output, Date.parse(startedAt) + 65_000).join(
+    '\n',
+  );
+  assert.match(text, /^● Weir is running, up 1 m 5 s\n/);
+  assert.match(text, /● Redis +ready +7379 {2}pid 7/);
+  assert.match(text, /● edge +ready +pid 42 {2}2 restarts/);
+  assert.match(text, /MQTT +mqtt:\/\/127\.0\.0\.1:2883/);
+  assert.match(text, /readings in +201\/s/);
+  assert.match(text, /objects archived +3, 2\.0 KiB/);
+  assert.match(text, /lag +aggregator 0, archiver – records/, 'unknown is not zero');
+});
+
+test('one part that is not ready makes the whole degraded, and is named', () => {
+  const waiting = { ...run().apps[0]!, state: 'waiting' as const, detail: 'kafka: not connected' };
+  const view = viewOf(run({ apps: [waiting] }), [redis], null);
+  assert.equal(view.state, 'degraded');
+  assert.match(
+    renderLine(view),
+    /^degraded · in – .* restarts 2 · not ready: edge waiting \(kafka: not connected\)$/,
+  );
+  assert.equal(viewOf(run(), [{ ...redis, state: 'stopped' }], null).state, 'degraded');
+  assert.equal(viewOf(run({ state: 'starting' }), [], null).state, 'starting');
+  assert.deepEqual(renderScreen(STOPPED, output), ['○ Weir is stopped']);
+});
+
+test('a live screen is drawn over itself and never scrolls', () => {
+  let text = '';
+  const screen = new LiveScreen((chunk) => {
+    text += chunk;
+  });
+  screen.draw(['a', 'b', 'c'], 50);
+  screen.draw(['d'], 50);
+  assert.ok(text.includes('\u001b[3A\u001b[2Kd\n\u001b[J'));
+  text = '';
+  screen.draw(
+    Array.from({ length: 100 }, (_, i) => String(i)),
+    10,
+  );
+  assert.equal(text.split('\n').length - 1, 9, 'no more lines than the terminal has');
+});
