@@ -6,6 +6,8 @@ import type { OutgoingRecord, Producer, ProducerOptions } from './types.ts';
 
 const CONNECT_DEADLINE_MS = 5_000;
 const CLOSE_DEADLINE_MS = 3_000;
+/** Time for kafkajs to reconnect or learn of a new leader within one send. */
+const SEND_SLACK_MS = 2_000;
 
 /**
  * A producer with acks=all and one request in flight. Idempotence stays off: with it kafkajs can lose an
@@ -15,6 +17,7 @@ export function openProducer(options: ProducerOptions): Producer {
   let live: KafkaJsProducer | null = null;
   let sending = false;
   let closed = false;
+  const requestTimeoutMs = options.requestTimeoutMs ?? 30_000;
   const where = options.brokers.join(', ');
 
   const discard = async (): Promise<void> => {
@@ -55,13 +58,19 @@ export function openProducer(options: ProducerOptions): Producer {
     const producer = await connect();
     const doing = `writing ${records.length} records to topic ${topic}`;
     try {
-      const answers = await producer.send({
-        topic,
-        acks: -1,
-        compression: options.compression === 'none' ? CompressionTypes.None : CompressionTypes.ZSTD,
-        timeout: options.requestTimeoutMs ?? 30_000,
-        messages: records.map(toMessage),
-      });
+      // kafkajs repeats a request that got no answer; one wait for a frozen broker is enough.
+      const answers = await within(
+        requestTimeoutMs + SEND_SLACK_MS,
+        producer.send({
+          topic,
+          acks: -1,
+          timeout: requestTimeoutMs,
+          compression: options.compression === 'none' ? CompressionTypes.None : CompressionTypes.ZSTD,
+          messages: records.map(toMessage),
+        }),
+        () =>
+          new WeirError('WEIR_TIMEOUT', 'transient', `${doing}: no answer in ${requestTimeoutMs / 1000} s`),
+      );
       // kafkajs leaves out, without an error, records for a partition that it does not know.
       const written = new Set(answers.map(({ partition }) => partition));
       const missing = new Set(records.map(({ partition }) => partition).filter((p) => !written.has(p)));
