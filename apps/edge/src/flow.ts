@@ -1,13 +1,13 @@
 import type { AppContext } from '@weir/lifecycle';
 import { openCredentials } from './auth/open-credentials.ts';
 import { openHttpDoor } from './door/http.ts';
-import { openMqttDoor } from './door/mqtt.ts';
+import { openMqttDoor, readTls } from './door/mqtt.ts';
 import { openBroker } from './door/open-broker.ts';
 import { EdgeEvents } from './events.ts';
 import { type Forwarders, startForwarders } from './forward/index.ts';
 import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
-import { gateLimits, spoolOptions } from './options.ts';
+import { gateLimits, splitList, spoolOptions } from './options.ts';
 import { Spool } from './spool/index.ts';
 import { edgeStatus } from './status.ts';
 import { decodePayload } from './steps/decode-payload.ts';
@@ -22,6 +22,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
   const { config, log, metrics } = context;
   const { edge } = config;
   const events = new EdgeEvents(log, metrics);
+  const tls = readTls(edge.tls);
   const credentials = await openCredentials(config, events);
   const spool = await Spool.open(spoolOptions(context, events));
 
@@ -30,7 +31,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
   const decode = decodePayload({
     maxFutureMs: edge.maxFuture,
     maxReadings: edge.maxReadingsPerMessage,
-    criticalMetrics: new Set(edge.forward.criticalMetrics.split(',').filter(Boolean)),
+    criticalMetrics: new Set(splitList(edge.forward.criticalMetrics)),
   });
   const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
   const forwarders = start(context, spool);
@@ -41,7 +42,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
     tcpPort: context.port('mqtt'),
     wsPort: context.port('mqttWs'),
     tlsPort: context.port('mqttTls'),
-    ...edge.tls,
+    tls,
   });
   events.observe(metrics, {
     connections: () => house.gates.size,

@@ -44,3 +44,11 @@ export function spoolOptions(context: AppContext, events: EdgeEvents): SpoolOpti
     onGroup: ({ seconds }) => events.synced(seconds),
   };
 }
+
+/** The parts of a comma-separated setting. */
+export function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
+}

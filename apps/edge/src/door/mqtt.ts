@@ -15,8 +15,13 @@ export interface MqttListeners {
   readonly tcpPort: number;
   readonly wsPort: number;
   readonly tlsPort: number;
-  readonly certFile: string;
-  readonly keyFile: string;
+  /** Of `readTls`. */
+  readonly tls: TlsFiles | null;
+}
+
+export interface TlsFiles {
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
 export interface MqttDoor {
@@ -38,6 +43,15 @@ function readPem(path: string, what: string): Buffer {
       error,
     );
   }
+}
+
+/** Certificate and key, PEM; null when none is configured. Throws a sentence that names the file. */
+export function readTls(files: { readonly certFile: string; readonly keyFile: string }): TlsFiles | null {
+  if (files.certFile === '') return null;
+  return {
+    cert: readPem(files.certFile, 'TLS certificate, edge.tls.certFile'),
+    key: readPem(files.keyFile, 'TLS key, edge.tls.keyFile'),
+  };
 }
 
 /** Listens for MQTT over TCP, over WebSocket and, when a certificate is configured, over TLS. */
@@ -80,10 +94,9 @@ export async function openMqttDoor(
   // the listening errors are reported by `listen`
   sockets.on('error', () => {});
   servers.push({ server: web, port: listeners.wsPort, what: 'MQTT over WebSocket' });
-  if (listeners.certFile !== '') {
+  if (listeners.tls !== null) {
     const tls = createTlsServer({
-      cert: readPem(listeners.certFile, 'TLS certificate'),
-      key: readPem(listeners.keyFile, 'TLS key'),
+      ...listeners.tls,
       minVersion: 'TLSv1.2',
       handshakeTimeout: house.limits.connectMs,
     });

@@ -39,6 +39,8 @@ export interface RigOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Devices with `SECRET`; anonymous mode when absent. */
   readonly devices?: readonly TestDevice[];
+  /** false: nothing leaves the spool before `drain` is called. */
+  readonly drains?: boolean;
 }
 
 /** A whole edge in this process, with a real spool and no forwarder, so that a test sees what was made durable. */
@@ -57,6 +59,8 @@ export interface Rig {
   /** The value of a sample of `/metrics`; 0 when there is none. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
   connect(options: ConnectOptions): Promise<RawClient>;
+  /** Begins to take records out of the spool. */
+  drain(): void;
   /** Writes the credentials file anew. */
   setDevices(devices: readonly TestDevice[]): Promise<void>;
   stop(): Promise<void>;
@@ -146,7 +150,11 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
       if (last !== undefined) spool.reader(name).commit(last.n);
     }
   };
-  const readers = [readAll('kafka'), readAll('rabbitmq')];
+  const readers: Promise<void>[] = [];
+  const drain = (): void => {
+    readers.push(readAll('kafka'), readAll('rabbitmq'));
+  };
+  if (options.drains !== false) drain();
 
   let stopped = false;
   const stop = async (): Promise<void> => {
@@ -203,6 +211,7 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
         .reduce((sum, value) => sum + value.value, 0);
     },
     connect: (connectOptions) => RawClient.connect(mqttPort, connectOptions),
+    drain,
     setDevices: (devices) => writeDevices(file, devices),
     stop,
   };
