@@ -53,7 +53,7 @@ export class CursorReader implements SpoolReader {
         const { segment, offset } = this.#place;
         if (offset >= segment.bytes) {
           const after = this.#host.segments.after(segment);
-          if (after !== undefined) this.#place = { segment: after, offset: 0 };
+          if (after !== undefined) this.#leave(segment, after);
           else if (records.length > 0) break;
           else await this.#appended(signal);
           continue;
@@ -61,11 +61,10 @@ export class CursorReader implements SpoolReader {
         for (const record of this.#fromMemory(room) ?? (await this.#fromDisk(room))) {
           room -= record.body.length + 1; // empty bodies must come to an end, too
           records.push(record);
+          this.#handedOut = record.n;
         }
       }
-      const last = records.at(-1);
-      if (last === undefined) return records;
-      this.#handedOut = last.n;
+      if (records.length === 0) return records;
       this.#open = this.#open.length === 0 ? records : [...this.#open, ...records];
       this.#host.moved();
       return records;
@@ -116,6 +115,11 @@ export class CursorReader implements SpoolReader {
     await this.#endScan();
   }
 
+  #leave(segment: Segment, after: Segment): void {
+    // Known for certain only now, when an earlier process wrote it: its name tells where the next one begins.
+    if (this.#handedOut >= segment.firstN) segment.lastN = Math.min(segment.lastN, this.#handedOut);
+    this.#place = { segment: after, offset: 0 };
+  }
   #fromMemory(maxBytes: number): SpoolRecord[] | undefined {
     const found = this.#host.memory.read(this.#place, maxBytes);
     if (found === undefined) return undefined;
