@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
+import { isTransient, WeirError } from '@weir/flow';
+import { atEnd, isolated } from '@weir/testkit';
+import { archiveBucket, archiveKey } from '@weir/topology';
+import { ensureBucket, openArchive, openStore } from './index.ts';
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+test('objects keep their bytes and metadata, and are listed by prefix in order', async (t) => {
+  const space = await isolated(t, { minio: true });
+  const bucket = archiveBucket(space.namespace);
+  assert.equal(await ensureBucket(space.minio, bucket), true);
+  assert.equal(await ensureBucket(space.minio, bucket), false);
+  const store = openStore(space.minio);
+  atEnd(t, () => store.close());
+  const body = Buffer.from([0, 1, 2, 255]);
+  for (const key of ['a/2', 'a/1', 'b/1']) await store.put(bucket, key, body, { count: '3', 'min-at': '17' });
+  await store.put(bucket, 'a/empty', Buffer.alloc(0));
+  assert.deepEqual(
+    (await collect(store.list(bucket, 'a/'))).map(({ key, size }) => [key, size]),
+    [
+      ['a/1', 4],
+      ['a/2', 4],
+      ['a/empty', 0],
+    ],
+  );
+  const got = await store.get(bucket, 'a/1');
+  assert.deepEqual(got.body, body);
+  assert.equal(got.metadata.count, '3');
+  assert.equal(got.metadata['min-at'], '17');
+  const found = await store.stat(bucket, 'a/1');
+  assert.equal(found?.size, 4);
+  assert.equal(found?.metadata['min-at'], '17');
+  assert.equal(await store.stat(bucket, 'a/none'), null);
+  await assert.rejects(
+    store.get(bucket, 'a/none'),
+    (error: unknown) =>
+      error instanceof WeirError && error.retry === 'data' && /reading a\/none/.test(error.message),
+  );
+  await store.remove(bucket, ['a/1', 'a/2']);
+  assert.equal((await collect(store.list(bucket, 'a/'))).length, 1);
+});
+
+test('away and frozen are transient, wrong keys are fatal', async (t) => {
+  const space = await isolated(t, { minio: true });
+  const away = openStore({ ...space.minio, url: 'http://127.0.0.1:1' });
+  await assert.rejects(away.put('b-b', 'k', Buffer.from('x')), isTransient);
+  const frozen = createServer(() => undefined);
+  await new Promise<void>((resolve) => frozen.listen(0, '127.0.0.1', resolve));
+  const address = frozen.address();
+  assert.ok(address !== null && typeof address === 'object');
+  const slow = openStore({ ...space.minio, url: `http://127.0.0.1:${address.port}`, idleTimeoutMs: 200 });
+  await assert.rejects(slow.put('b-b', 'k', Buffer.from('x')), /no answer in 200 ms/);
+  await assert.rejects(slow.put('b-b', 'k', Buffer.from('x')), isTransient);
+  const wrong = openStore({ ...space.minio, secretKey: 'not-the-key' });
+  await assert.rejects(
+    ensureBucket({ ...space.minio, secretKey: 'not-the-key' }, archiveBucket(space.namespace)),
+    (error: unknown) =>
+      error instanceof WeirError && error.retry === 'fatal' && error.code === 'WEIR_UNAUTHORIZED',
+  );
+  for (const store of [away, slow, wrong]) store.close();
+  frozen.close();
+});
+
+test('the archive reader selects by partition and time, and refuses bytes that were changed', async (t) => {
+  const space = await isolated(t, { minio: true });
+  const bucket = archiveBucket(space.namespace);
+  const store = openStore(space.minio);
+  const archive = openArchive({ ...space.minio, bucket });
+  atEnd(t, () => {
+    store.close();
+    archive.close();
+  });
+  await store.ensureBucket(bucket);
+  const noon = Date.parse('2026-03-01T12:10:00Z');
+  const put = async (partition: number, first: bigint, atMs: number, text: string, sha256?: string) => {
+    const key = archiveKey(partition, first, first, atMs);
+    const digest = sha256 ?? createHash('sha256').update(text).digest('hex');
+    await store.put(bucket, key, zstdCompressSync(text), {
+      sha256: digest,
+      count: '1',
+      'min-at': String(atMs),
+    });
+    return key;
+  };
+  const early = await put(1, 0n, noon - 86_400_000, '{"partition":1,"offset":0,"line":0}\n');
+  const late = await put(
+    1,
+    1n,
+    noon,
+    '{"partition":1,"offset":1,"line":0}\n{"partition":1,"offset":1,"line":1}\n',
+  );
+  const other = await put(2, 0n, noon, '{"partition":2,"offset":0,"line":0}\n', 'f'.repeat(64));
+  await store.put(bucket, 'raw/v1/readme.txt', Buffer.from('not an archive object'));
+  const keys = async (query: Parameters<typeof archive.listObjects>[0]) =>
+    (await collect(archive.listObjects(query))).map(({ key }) => key);
+  assert.deepEqual(await keys({}), [early, late, other]);
+  assert.deepEqual(await keys({ partition: 1 }), [early, late]);
+  assert.deepEqual(await keys({ from: noon, to: noon + 1 }), [late, other]);
+  assert.deepEqual(await keys({ to: noon - 3_600_000 }), [early]);
+  const lines = await collect(archive.readLines({ key: late }));
+  assert.deepEqual(
+    lines.map(({ line }) => [Number(line.offset), line.line]),
+    [
+      [1, 0],
+      [1, 1],
+    ],
+  );
+  assert.equal(lines[1]?.text, '{"partition":1,"offset":1,"line":1}');
+  assert.equal((await archive.info({ key: late })).minAt, noon);
+  await assert.rejects(collect(archive.readLines({ key: other })), /the archiver wrote ffff/);
+});
