@@ -20,6 +20,18 @@ export interface CutProxy {
   close(): Promise<void>;
 }
 
+/**
+ * Node cannot reset a socket that is being shut down, or is destroyed by someone else before the reset is through: its
+ * handle then stays open for good and keeps the process alive. So nobody else may touch it, and one that has already
+ * said goodbye is closed without a reset.
+ */
+function reset(socket: Socket): void {
+  socket.unpipe();
+  socket.removeAllListeners('close');
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 export async function cutProxy(scope: Scope, target: { host: string; port: number }): Promise<CutProxy> {
   const pairs = new Set<readonly [client: Socket, server: Socket]>();
   let refusing = false;
@@ -54,9 +66,9 @@ export async function cutProxy(scope: Scope, target: { host: string; port: numbe
     listener.listen(0, '127.0.0.1', resolve);
   });
   const cut = (): void => {
-    for (const [client, server] of pairs) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+    for (const pair of pairs) {
+      pairs.delete(pair);
+      for (const socket of pair) reset(socket);
     }
   };
   const close = async (): Promise<void> => {
