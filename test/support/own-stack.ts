@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NativeStack } from '@weir/infra';
-import type { Scope } from '@weir/testkit';
+import { atEnd, type Scope } from '@weir/testkit';
 
 /**
  * Servers that a test may kill: a stack of its own beside the shared one. It becomes the stack of `isolated` in this
@@ -12,7 +12,7 @@ export async function ownStack(scope: Scope, portOffset: number): Promise<Native
   const dataDir = mkdtempSync(join(tmpdir(), 'weir-faults-'));
   const stack = new NativeStack({ dataDir, portOffset });
   const shared = process.env.WEIR_TEST_STACK;
-  scope.after(async () => {
+  atEnd(scope, async () => {
     if (shared === undefined) delete process.env.WEIR_TEST_STACK;
     else process.env.WEIR_TEST_STACK = shared;
     await stack.stop();

@@ -2,7 +2,7 @@ import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
 import { openArchive } from '@weir/connect-minio';
 import { decodeEnvelope, type Envelope, payloadBytes, splitLines } from '@weir/reading';
-import type { Isolated, Scope } from '@weir/testkit';
+import { atEnd, type Isolated, type Scope } from '@weir/testkit';
 import { archiveBucket, EXCHANGES, kafkaTopology, LEVELS, type LevelName } from '@weir/topology';
 import { connect } from 'amqplib';
 import kafkajs from 'kafkajs';
@@ -178,7 +178,7 @@ export async function auditRabbit(scope: Scope, space: Isolated): Promise<Rabbit
     }, 200).unref();
   };
   await open();
-  scope.after(async () => {
+  atEnd(scope, async () => {
     closed = true;
     await connection?.close().catch(() => undefined);
   });
