@@ -17,9 +17,11 @@ interface Batch {
   readonly site: string;
   readonly metric: string;
   readonly readingClass: ReadingClass;
-  text: string;
-  count: number;
+  readonly lines: string[];
 }
+
+/** The batches of one site, by metric. */
+type Metrics = Map<string, Batch>;
 
 /** One line of a micro-batch. */
 export function readingLine(envelope: Envelope, reading: Reading): string {
@@ -34,7 +36,9 @@ export function readingLine(envelope: Envelope, reading: Reading): string {
  */
 export function batchReadings(criticalMetrics: ReadonlySet<string>) {
   return function batchReadings(records: readonly SpoolRecord[]): RabbitmqRound {
-    const batches = new Map<string, Batch>();
+    // Nested by class, site and metric: a routing key is built once a batch, not once a reading.
+    const batches = { normal: new Map<string, Metrics>(), critical: new Map<string, Metrics>() };
+    const made: Batch[] = [];
     const events: OutgoingMessage[] = [];
     const undecodable: RabbitmqRound['undecodable'][number][] = [];
     let readings = 0;
@@ -44,14 +48,18 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>) {
       const critical =
         envelope.class === 'critical' && (criticalMetrics.size === 0 || criticalMetrics.has(metric));
       const readingClass = critical ? 'critical' : 'normal';
-      const key = telemetryKey(readingClass, site, metric);
-      let batch = batches.get(key);
-      if (batch === undefined) {
-        batch = { site, metric, readingClass, text: '', count: 0 };
-        batches.set(key, batch);
+      let metrics = batches[readingClass].get(site);
+      if (metrics === undefined) {
+        metrics = new Map();
+        batches[readingClass].set(site, metrics);
       }
-      batch.text += readingLine(envelope, reading);
-      batch.count++;
+      let batch = metrics.get(metric);
+      if (batch === undefined) {
+        batch = { site, metric, readingClass, lines: [] };
+        metrics.set(metric, batch);
+        made.push(batch);
+      }
+      batch.lines.push(readingLine(envelope, reading));
       readings++;
     };
     for (const { kind, body, n, count } of records) {
@@ -67,17 +75,16 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>) {
         undecodable.push({ n, count, why: errorMessage(error) });
       }
     }
-    const messages = [...batches].map(([key, batch]) => telemetryMessage(key, batch));
-    return { messages: [...messages, ...events], readings, undecodable };
+    return { messages: [...made.map(telemetryMessage), ...events], readings, undecodable };
   };
 }
 
-function telemetryMessage(key: string, { site, metric, readingClass, text, count }: Batch): OutgoingMessage {
+function telemetryMessage({ site, metric, readingClass, lines }: Batch): OutgoingMessage {
   return {
     exchange: EXCHANGES.telemetry.name,
-    key,
-    body: Buffer.from(text),
-    headers: { site, metric, class: readingClass, count },
+    key: telemetryKey(readingClass, site, metric),
+    body: Buffer.from(lines.join('')),
+    headers: { site, metric, class: readingClass, count: lines.length },
     contentType: 'application/x-ndjson',
   };
 }
