@@ -29,7 +29,7 @@ export function devicePrincipal(grants: Grants, templates: TopicTemplates): Prin
     site,
     mayPublish: (topic, verdict) =>
       (verdict.kind !== 'foreign' && verdict.site === site && verdict.device === device) ||
-      (!topic.startsWith('$') && publish.some((filter) => matches(filter, topic))),
+      (!topic.startsWith('$SYS/') && publish.some((filter) => matches(filter, topic))),
     maySubscribe: (filter) => filters.some((allowed) => covers(allowed, filter)),
   };
 }
