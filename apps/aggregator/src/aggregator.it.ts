@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openConsumer } from '@weir/connect-kafka';
+import { openDatabase } from '@weir/connect-timescale';
 import { atEnd, freeOffset, type Scope, spawnApp, until } from '@weir/testkit';
 import { Bench, log, metric, type Publish } from './testing.ts';
 
@@ -223,17 +224,20 @@ test('with the database away the fold stops at its limit, and everything is writ
   for (let i = 0; i < 5; i++) await bench.send(second(bench, draw, start + i * 1_000, 50));
   await bench.folded();
   const name = new URL(bench.space.timescaleUrl).pathname.slice(1);
+  // From another database: a database cannot close its own door.
+  const outside = openDatabase({ url: bench.space.stack.env.WEIR_TIMESCALE__URL ?? '', log, poolSize: 1 });
+  atEnd(t, () => outside.close());
   const away = async (closed: boolean): Promise<void> => {
-    await bench.database.query(
+    await outside.query(
       'closing the door',
       `ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS ${String(!closed)}`,
     );
-    if (closed)
-      await bench.database.query(
-        'cutting the aggregator',
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'weir-aggregator'`,
-        [name],
-      );
+    if (!closed) return;
+    await outside.query(
+      'cutting the aggregator',
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name = 'weir-aggregator'`,
+      [name],
+    );
   };
   await away(true);
   for (let i = 5; i < 105; i++) await bench.send(second(bench, draw, start + i * 1_000, 50));

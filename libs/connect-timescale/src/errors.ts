@@ -42,6 +42,9 @@ function mapSqlState(state: string, message: string, cause: unknown): WeirError 
       cause,
     );
   }
+  // ALTER DATABASE … ALLOW_CONNECTIONS false: closed for maintenance.
+  if (state === '55000' && message.includes('not currently accepting connections'))
+    return new WeirError('WEIR_CONNECT_FAILED', 'transient', message, cause);
   const kind = state.slice(0, 2);
   if (TRANSIENT_CLASSES.has(kind)) return new WeirError('WEIR_CONNECTION_LOST', 'transient', message, cause);
   if (DATA_CLASSES.has(kind)) return new WeirError('WEIR_REJECTED', 'data', message, cause);
