@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import { WeirError } from '@weir/flow';
 import { PORTS } from '@weir/topology';
 import { portHolder } from './proc.ts';
+import { until } from './waiting.ts';
 
 export interface PortUse {
   readonly port: number;
@@ -27,12 +28,22 @@ export function portBusyMessage(use: PortUse, holder: { pid: number; command: st
   );
 }
 
-/** @throws WeirError WEIR_PORT_BUSY naming every port that is taken, its holder and the way out. */
+const DYING_MS = 3_000;
+
+/**
+ * A port without a holder belongs to a process that is just ending (a killed former run): it is waited for, up to 3 s.
+ * @throws WeirError WEIR_PORT_BUSY naming every port that is taken, its holder and the way out.
+ */
 export async function requirePorts(uses: readonly PortUse[]): Promise<void> {
-  const free = await Promise.all(uses.map((use) => isPortFree(use.port)));
-  const busy = uses.filter((_, index) => !free[index]);
+  let busy: { use: PortUse; holder: ReturnType<typeof portHolder> }[] = [];
+  const settled = async () => {
+    const free = await Promise.all(uses.map((use) => isPortFree(use.port)));
+    busy = uses.filter((_, index) => !free[index]).map((use) => ({ use, holder: portHolder(use.port) }));
+    return busy.every(({ holder }) => holder !== undefined) ? true : undefined;
+  };
+  await until(settled, { deadlineMs: DYING_MS, everyMs: 100 });
   if (busy.length === 0) return;
-  const sentences = busy.map((use) => portBusyMessage(use, portHolder(use.port)));
+  const sentences = busy.map(({ use, holder }) => portBusyMessage(use, holder));
   throw new WeirError('WEIR_PORT_BUSY', 'fatal', sentences.join('\n'));
 }
 

@@ -33,10 +33,20 @@ function statOf(pid: number): ProcessStat | undefined {
   }
 }
 
+/** Whether a process has ended altogether: its first thread may be gone while others still hold files and ports. */
+function hasEnded(pid: number, stat: ProcessStat): boolean {
+  if (stat.state !== 'Z' && stat.state !== 'X') return false;
+  try {
+    return readdirSync(`/proc/${pid}/task`).length < 2;
+  } catch {
+    return true;
+  }
+}
+
 /** The identity of a living process (a zombie counts as gone). */
 export function identify(pid: number): ProcessId | undefined {
   const stat = statOf(pid);
-  if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined;
+  if (stat === undefined || hasEnded(pid, stat)) return undefined;
   return { pid, startTime: stat.startTime, boot: bootId() };
 }
 
