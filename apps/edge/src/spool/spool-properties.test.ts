@@ -7,7 +7,6 @@ import { DESTINATIONS, type Destination, type SpoolRecord } from './types.ts';
 
 const DIR = '/spool';
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const never = new AbortController().signal;
 
 const command = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('append' as const), sizes: sizes() }) },
@@ -130,7 +129,8 @@ class Model {
     const found: number[] = [];
     const last = Math.max(0, ...this.acked.keys());
     while ((found.at(-1) ?? this.committed[who]) < last) {
-      const records = await this.spool.reader(who).next(1_000, never);
+      const records = await this.spool.reader(who).next(1_000, AbortSignal.timeout(5_000));
+      assert.ok(records.length > 0, `${who} waits for ${last}, which was acknowledged`);
       this.check(who, records);
       found.push(...records.map(({ n }) => n));
     }
