@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
 import { WeirError } from '@weir/flow';
 import { composeEnvironment, NativeStack } from '@weir/infra';
 import { ROOT } from '../paths.ts';
@@ -74,12 +75,15 @@ export function containerServers({ dataDir, portOffset, progress }: ContainerOpt
     env: same.env,
     async start() {
       await compose('Starting the servers in containers', ['up', '--detach', '--wait', ...SERVICES]);
+      // Commands find the servers here, as they find native ones.
+      writeFileSync(same.stackFile, JSON.stringify({ portOffset, dataDir, env: same.env }), { mode: 0o600 });
     },
     async restart(name) {
       await compose(`Starting ${name} again`, ['up', '--detach', '--wait', name]);
     },
     async stop() {
       await compose('Stopping the containers', ['stop', ...SERVICES]);
+      rmSync(same.stackFile, { force: true });
     },
     async status() {
       const { text } = await docker(['compose', 'ps', '--all', '--format', 'json', ...SERVICES], env);
