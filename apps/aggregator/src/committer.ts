@@ -29,9 +29,11 @@ export class Committer {
   private readonly options: CommitterOptions;
   private running: Promise<void> = Promise.resolve();
   private stopped = false;
+  private pausing = new AbortController();
 
   constructor(options: CommitterOptions) {
     this.options = options;
+    options.partitions.onHalfFull = () => this.pausing.abort();
   }
 
   /** Commits until `stop`. Rejects with the first error that a retry cannot mend. */
@@ -41,8 +43,10 @@ export class Committer {
       const started = performance.now();
       await this.commit();
       // Under pressure the next transaction follows at once: waiting would only hold the fold back.
-      const pause = partitions.waiting ? 0 : intervalMs - (performance.now() - started);
-      if (pause > 0) await delay(pause, undefined, { signal }).catch(() => undefined);
+      this.pausing = new AbortController();
+      const pause = partitions.halfFull ? 0 : intervalMs - (performance.now() - started);
+      const until = AbortSignal.any([signal, this.pausing.signal]);
+      if (pause > 0) await delay(pause, undefined, { signal: until }).catch(() => undefined);
       if (signal.aborted) return;
     }
   }

@@ -50,6 +50,13 @@ export class Partitions {
     return this.held.get(held.partition) === held;
   }
 
+  /** Half of the budget is folded and waits: a transaction now lets the fold go on with the other half meanwhile. */
+  get halfFull(): boolean {
+    return this.used - this.inFlight >= this.limit / 2;
+  }
+  /** Called when a fold made `halfFull` true. */
+  onHalfFull: () => void = () => undefined;
+
   /** Readings folded but not committed. */
   get used(): number {
     let used = this.inFlight;

@@ -12,6 +12,7 @@ export function fold(partitions: Partitions) {
       if (held === undefined || partitions.isEnded) return;
       const replayed = record.offset < held.state.nextOffset;
       held.folded += held.state.apply(record.offset, splitLines(record.value), performance.now());
+      if (partitions.halfFull) partitions.onHalfFull();
       if (!replayed && held.samples.length < MAX_SAMPLES) held.samples.push(record.timestamp);
     }
   };
