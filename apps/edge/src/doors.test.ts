@@ -298,6 +298,28 @@ test('a full spool: no acknowledgement, no loss, QoS 0 shed and counted, HTTP 42
   assert.equal((await post(rig, '/ingest/v1/plant/d3', '1')).status, 202);
 });
 
+test('prioritize: critical readings pass those that wait for room', async (t) => {
+  const rig = await openRig(t, {
+    drains: false,
+    env: {
+      WEIR_EDGE__SPOOL__MAX_SIZE: '64KiB',
+      WEIR_EDGE__SPOOL__SEGMENT_SIZE: '8KiB',
+      WEIR_EDGE__SPOOL__WHEN_FULL: 'prioritize',
+      WEIR_EDGE__FORWARD__CRITICAL_METRICS: 'smoke',
+    },
+  });
+  const client = await connect(t, rig, 'd1');
+  burst(client, 2_000);
+  await until(() => rig.spool.state === 'blocked', { ...DEADLINE, what: 'no room for other readings' });
+  const alarm = await connect(t, rig, 'd2');
+  await alarm.publish('telemetry/v1/plant/d2/smoke', '1');
+  assert.equal((await post(rig, '/ingest/v1/plant/d3/smoke', '1')).status, 202);
+  assert.equal((await post(rig, '/ingest/v1/plant/d3/temperature', '1')).status, 429);
+  assert.ok(acks(client) < 2_000);
+  rig.drain();
+  await until(() => acks(client) === 2_000, { ...DEADLINE, what: 'all acknowledgements' });
+});
+
 test('a subscriber that does not read is disconnected; who publishes does not notice', async (t) => {
   const rig = await openRig(t, { env: { WEIR_EDGE__LIMITS__OUTWARD_BUFFER: '256KiB' } });
   const slow = await connect(t, rig, 'slow');

@@ -26,7 +26,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
   const credentials = await openCredentials(config, events);
   const spool = await Spool.open(spoolOptions(context, events));
 
-  const intake = new Intake(edge.id, spool, events, () => house.release());
+  const intake = new Intake(edge.id, spool, events, edge.spool.whenFull, () => house.release());
   const house = new GateHouse(gateLimits(edge), events, () => intake.isBlocked || context.stopping.aborted);
   const decode = decodePayload({
     maxFutureMs: edge.maxFuture,

@@ -9,7 +9,7 @@ import {
 } from '@weir/reading';
 import { eventKey, READINGS_PARTITIONS } from '@weir/topology';
 import type { EdgeEvents } from '../events.ts';
-import { deadLetterBody, eventBody, type Spool, type SpoolEntry } from '../spool/index.ts';
+import { deadLetterBody, eventBody, type Spool, type SpoolEntry, type WhenFull } from '../spool/index.ts';
 import type { RefusedBytes } from '../steps/decode-payload.ts';
 
 /** One record on its way into the spool. A line holds its position, so it is made when it is appended. */
@@ -19,6 +19,8 @@ export interface Part {
   readonly critical: boolean;
   /** Readings inside. */
   readonly count: number;
+  /** About what it takes while it waits. */
+  readonly bytes: number;
   body(n: number): Buffer;
 }
 
@@ -32,10 +34,16 @@ interface Parked {
 }
 
 const ignore: Settled = () => {};
+const isCritical = (parts: readonly Part[]): boolean => parts.every((part) => part.critical);
+const bytesOf = (parts: readonly Part[]): number => parts.reduce((sum, part) => sum + part.bytes, 0);
+/** What may wait for room while critical readings still pass (spool policy `prioritize`). */
+const PASSING_BYTES = 8 << 20;
+const EVENT_BYTES = 256;
 
 /**
  * The one way into the spool. What the spool does not take now waits here in order; the gates stop forwarding as
  * soon as anything waits, so that this holds no more than what one turn of the event loop had already let through.
+ * With the policy `prioritize` the gates go on until `PASSING_BYTES` wait, and critical readings pass what waits.
  */
 export class Intake {
   readonly edge: string;
@@ -43,19 +51,33 @@ export class Intake {
   readonly #events: EdgeEvents;
   readonly #parked: Parked[] = [];
   readonly #onFree: () => void;
+  readonly #prioritizes: boolean;
+  #parkedBytes = 0;
   #inFlight = 0;
   #onSettled: (() => void) | null = null;
 
-  constructor(edgeId: string, spool: Spool, events: EdgeEvents, onFree: () => void) {
+  constructor(edgeId: string, spool: Spool, events: EdgeEvents, whenFull: WhenFull, onFree: () => void) {
     this.edge = `${edgeId}/${spool.sourceId}`;
     this.#spool = spool;
     this.#events = events;
     this.#onFree = onFree;
+    this.#prioritizes = whenFull === 'prioritize';
     spool.onFree(() => this.#drain());
   }
 
+  /** No publish that wants an acknowledgement should come in. */
   get isBlocked(): boolean {
+    return this.#prioritizes ? this.#parkedBytes > PASSING_BYTES : this.#isFull;
+  }
+  get #isFull(): boolean {
     return this.#parked.length > 0 || this.#spool.state === 'blocked';
+  }
+  #mustWait(parts: readonly Part[]): boolean {
+    return this.#parked.length > 0 && !(this.#prioritizes && isCritical(parts));
+  }
+  #park(submission: Parked): void {
+    this.#parked.push(submission);
+    this.#parkedBytes += bytesOf(submission.parts);
   }
   /** Submissions that wait for the spool to take them. */
   get parked(): number {
@@ -70,12 +92,12 @@ export class Intake {
   submit(parts: readonly Part[], settled: Settled): void {
     this.#inFlight++;
     const submission = { parts, next: 0, settled: this.#counted(settled) };
-    if (this.#parked.length > 0 || !this.#append(submission)) this.#parked.push(submission);
+    if (this.#mustWait(parts) || !this.#append(submission)) this.#park(submission);
   }
 
   /** As `submit`, but false, and nothing taken, when the spool takes nothing at the moment. */
   offer(parts: readonly Part[], settled: Settled): boolean {
-    if (this.isBlocked) return false;
+    if (this.#isFull && !(this.#prioritizes && isCritical(parts))) return false;
     this.#inFlight++;
     const submission: Parked = {
       parts,
@@ -87,7 +109,7 @@ export class Intake {
       this.#inFlight--;
       return false;
     }
-    this.#parked.push(submission);
+    this.#park(submission);
     return true;
   }
 
@@ -107,6 +129,7 @@ export class Intake {
       });
     }
     this.#onSettled = null;
+    this.#parkedBytes = 0;
     for (const { settled } of this.#parked.splice(0)) {
       settled(new WeirError('WEIR_SPOOL_FULL', 'transient', 'the edge stops with a full spool'));
     }
@@ -132,9 +155,12 @@ export class Intake {
 
   #drain(): void {
     let done = 0;
-    while (done < this.#parked.length && this.#append(this.#parked[done] as Parked)) done++;
+    while (done < this.#parked.length && this.#append(this.#parked[done] as Parked)) {
+      this.#parkedBytes -= bytesOf((this.#parked[done] as Parked).parts);
+      done++;
+    }
     if (done > 0) this.#parked.splice(0, done);
-    if (this.#parked.length === 0) this.#onFree();
+    if (!this.isBlocked) this.#onFree();
   }
 
   /** Records an event for RabbitMQ. Events never hold anything back: under pressure they are dropped and counted. */
@@ -157,6 +183,7 @@ export function readingPart(
     partition,
     critical: head.critical === true,
     count,
+    bytes: payload.length,
     body: (n) => encodeEnvelope(prefix, { ...head, n }, payload),
   };
 }
@@ -194,6 +221,7 @@ export function deadLetterPart(refused: RefusedBytes, origin: Origin): Part {
     partition: origin.device === null ? 0 : partitionOf(origin.device, READINGS_PARTITIONS),
     critical: false,
     count: 1,
+    bytes: raw.length,
     body: () => deadLetterBody(origin.device, deadLetterHeaders(letter), raw),
   };
 }
@@ -204,6 +232,7 @@ export function eventPart(site: string, kind: string, fields: Readonly<Record<st
     partition: 0,
     critical: false,
     count: 0,
+    bytes: EVENT_BYTES,
     body: () => eventBody({ key: eventKey(site, kind), body: { kind, site, ...fields } }),
   };
 }
