@@ -37,7 +37,8 @@ export function openCache({ url, log, deadlineMs = 40, pauseMs = 1_000 }: CacheO
     // A request must not wait for a server that is away: it fails now, and the caller goes to the database.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: deadlineMs,
+    // A connection that answers nothing for this long is made anew; the deadline of a call is below.
+    socketTimeout: 5_000,
     connectTimeout: 2_000,
     // Full jitter, up to 2 s: a restarted server is not met by every gateway at once.
     retryStrategy: (attempt) => Math.ceil(Math.random() * Math.min(2_000, 50 * 2 ** Math.min(attempt, 10))),
@@ -57,14 +58,14 @@ export function openCache({ url, log, deadlineMs = 40, pauseMs = 1_000 }: CacheO
       throw new WeirError('WEIR_TIMEOUT', 'transient', `${doing}: Redis did not answer a moment ago`);
     }
     try {
-      return await work();
+      return await within(deadlineMs, work());
     } catch (error) {
       throw mapped(doing, error);
     }
   };
   const mapped = (doing: string, error: unknown): WeirError => {
     const text = errorMessage(error);
-    if (text.includes('timed out')) {
+    if (error instanceof DeadlineError) {
       // A frozen server would cost every request the whole deadline; one request a second is enough to notice its return.
       pausedUntil = performance.now() + pauseMs;
       return new WeirError('WEIR_TIMEOUT', 'transient', `${doing}: no answer within ${deadlineMs} ms`, error);
@@ -97,4 +98,25 @@ export function openCache({ url, log, deadlineMs = 40, pauseMs = 1_000 }: CacheO
       client.disconnect();
     },
   };
+}
+
+class DeadlineError extends Error {}
+
+/**
+ * `work`, or a `DeadlineError`. On a busy machine the timer may be overdue while the answer waits to be read, so the
+ * sockets get one turn before the deadline counts as missed.
+ */
+async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => setImmediate(() => setImmediate(() => reject(new DeadlineError()))), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+    // The loser of the race must not become an unhandled rejection.
+    late.catch(() => undefined);
+    work.catch(() => undefined);
+  }
 }
