@@ -3,6 +3,8 @@ import { checkHeader, type GateRefusal, headerLength, remainingLength, TYPE, typ
 import type { GateHouse } from './house.ts';
 import { Outbox, SENT } from './outbox.ts';
 import { checkAck, checkConnect, checkFilters, checkPublish } from './packets.ts';
+import { PartialPacket } from './partial.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 /** Above this many waiting bytes a writer is asked to wait for `drain`. */
 const SOFT_OUTWARD_BYTES = 64 << 10;
@@ -29,16 +31,13 @@ export class Gate extends Duplex {
   readonly #outbox = new Outbox();
   #phase: Phase = 'connect';
   #inbox: Buffer[] = [];
-  #partial: Buffer[] = [];
-  #partialBytes = 0;
-  #wanted = 0;
+  readonly #partial = new PartialPacket();
   #held: Buffer | null = null;
   #hold: Hold | null = null;
   #pumping = false;
   #peerEnded = false;
   #inflight = 0;
-  #tokens: number;
-  #tokensAt: number;
+  readonly #rate: TokenBucket;
   #rateTimer: NodeJS.Timeout | null = null;
   #keepaliveMs: number;
   #lastSeen: number;
@@ -51,8 +50,7 @@ export class Gate extends Duplex {
     this.#transport = transport;
     this.openedAt = performance.now();
     this.#lastSeen = this.openedAt;
-    this.#tokens = house.limits.publishRate;
-    this.#tokensAt = this.openedAt;
+    this.#rate = new TokenBucket(house.limits.publishRate, this.openedAt);
     this.#keepaliveMs = house.limits.keepaliveMaxMs;
     house.gates.add(this);
     transport.on('data', (chunk: Buffer) => this.#arrived(chunk));
@@ -131,11 +129,16 @@ export class Gate extends Duplex {
 
   /** Forwards the whole packets of `chunk` (after what is left of the one before) and keeps the rest. */
   #scan(chunk: Buffer): void {
-    const bytes = this.#join(chunk);
-    if (bytes === null) return;
+    if (this.#partial.needsMoreThan(chunk.length)) {
+      this.#keepPartial(chunk, 0);
+      return;
+    }
+    this.#house.partialBytes -= this.#partial.bytes;
+    const bytes = this.#partial.join(chunk);
     const end = bytes.length;
     const { packetBytes } = this.#house.limits;
     let at = 0;
+    let wanted = 0;
     while (at < end) {
       const header = headerLength(bytes, at, end);
       if (header === 0) break;
@@ -161,7 +164,7 @@ export class Gate extends Duplex {
       }
       const next = at + header + length;
       if (next > end) {
-        this.#wanted = header + length;
+        wanted = header + length;
         break;
       }
       const hold = this.#reasonToHold(first);
@@ -180,32 +183,13 @@ export class Gate extends Duplex {
       at = next;
     }
     this.#forward(bytes, 0, at);
-    if (at < end) this.#keepPartial(bytes.subarray(at));
+    if (at < end) this.#keepPartial(bytes.subarray(at), wanted);
   }
 
-  #join(chunk: Buffer): Buffer | null {
-    if (this.#partialBytes === 0) return chunk;
-    if (this.#partialBytes + chunk.length < this.#wanted) {
-      this.#keepPartial(chunk);
-      return null;
-    }
-    const joined = Buffer.concat([...this.#partial, chunk]);
-    this.#dropPartial();
-    return joined;
-  }
-
-  #keepPartial(rest: Buffer): void {
-    this.#partial.push(Buffer.from(rest)); // a view would keep the whole socket read alive
-    this.#partialBytes += rest.length;
+  #keepPartial(rest: Buffer, wanted: number): void {
     this.#house.partialBytes += rest.length;
+    this.#partial.keep(rest, wanted);
     if (this.#house.partialBytes > this.#house.limits.partialBytes) this.#refuse('partial-memory');
-  }
-
-  #dropPartial(): void {
-    this.#house.partialBytes -= this.#partialBytes;
-    this.#partial = [];
-    this.#partialBytes = 0;
-    this.#wanted = 0;
   }
 
   #reasonToHold(first: number): Hold | null {
@@ -216,16 +200,7 @@ export class Gate extends Duplex {
       // QoS 0 goes on: it is shed, and counted, where its readings are known
       if (this.#house.isBlocked) return 'spool';
     }
-    if (this.#tokens < 1 && !this.#refill()) return 'rate';
-    return null;
-  }
-
-  #refill(): boolean {
-    const { publishRate } = this.#house.limits;
-    const now = performance.now();
-    this.#tokens = Math.min(publishRate, this.#tokens + ((now - this.#tokensAt) * publishRate) / 1_000);
-    this.#tokensAt = now;
-    return this.#tokens >= 1;
+    return this.#rate.isEmpty() ? 'rate' : null;
   }
 
   #holdBack(rest: Buffer, hold: Hold): void {
@@ -250,7 +225,7 @@ export class Gate extends Duplex {
         const qos = (first >> 1) & 3;
         const verdict = checkPublish(bytes, from, to, qos, topicBytes);
         if (verdict !== 0) return verdict;
-        this.#tokens--;
+        this.#rate.take();
         if (qos > 0) this.#inflight++;
         return 0;
       }
@@ -373,7 +348,8 @@ export class Gate extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.flush();
     this.#house.forget(this);
-    this.#dropPartial();
+    this.#house.partialBytes -= this.#partial.bytes;
+    this.#partial.drop();
     this.#held = null;
     this.#inbox = [];
     if (this.#rateTimer !== null) clearTimeout(this.#rateTimer);
