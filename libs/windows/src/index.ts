@@ -4,4 +4,5 @@ export * from './partition.ts';
 export * from './recompute.ts';
 export * from './series.ts';
 export * from './sketch.ts';
+export * from './types.ts';
 export * from './window.ts';

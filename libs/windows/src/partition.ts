@@ -1,81 +1,10 @@
-import {
-  decodeEnvelope,
-  type Envelope,
-  type Interpretation,
-  interpret,
-  isName,
-  LIMITS,
-  type Reading,
-} from '@weir/reading';
+import type { Envelope, Reading } from '@weir/reading';
 import { ArrivalRing, hashText } from './dedup.ts';
 import { PANE_MS } from './levels.ts';
+import { type ParsedLine, parseLine } from './line.ts';
 import { type ColdRange, Device, isCold, paneOf, Series } from './series.ts';
-import type { Figures, Window } from './window.ts';
-
-export interface WindowOptions {
-  readonly outOfOrdernessMs: number;
-  readonly allowedLatenessMs: number;
-  readonly idleTimeoutMs: number;
-  readonly dedupHorizonMs: number;
-  readonly dedupCount: number;
-}
-
-/** What is stored beside the rows, in the same transaction. */
-export interface Position {
-  /** First offset that is not in the rows. */
-  readonly nextOffset: bigint;
-  /** Reading the log from here restores the duplicate horizon. */
-  readonly replayOffset: bigint;
-  /** Edge → highest spool position folded. */
-  readonly sources: Readonly<Record<string, number>>;
-}
-
-/** A series and its stored windows, as a restart finds them. */
-export interface RestoredSeries {
-  readonly id: number;
-  readonly site: string;
-  readonly device: string;
-  readonly metric: string;
-  readonly unit: string | null;
-  /** Start of the newest stored pane, epoch milliseconds. */
-  readonly newest: number;
-  readonly rows: readonly { readonly level: number; readonly figures: Figures }[];
-}
-
-/** A line that became a dead letter, wholly or in part. */
-export interface BuriedLine {
-  readonly reason: 'late' | 'decode' | 'schema' | 'range' | 'clock-skew';
-  readonly offset: bigint;
-  /** Index of the line in its record. */
-  readonly index: number;
-  readonly line: string;
-  readonly message: string;
-  /** Indexes among the readings of the line; null: the line as a whole. */
-  readonly readings: readonly number[] | null;
-  readonly device: string | null;
-  /** Arrival at the edge, epoch milliseconds; null when the line cannot be read. */
-  readonly at: number | null;
-}
-
-export interface RowChange {
-  readonly series: Series;
-  readonly window: Window;
-}
-export interface LevelChanges {
-  /** Never written before. */
-  readonly added: RowChange[];
-  readonly changed: RowChange[];
-}
-
-/** Readings since the last `takeCounts`. */
-export interface Counts {
-  stored: number;
-  /** Of `stored`: merged into a window that had closed. */
-  merged: number;
-  duplicate: number;
-  late: number;
-  undecodable: number;
-}
+import type { BuriedLine, Counts, LevelChanges, Position, RestoredSeries, WindowOptions } from './types.ts';
+import type { Window } from './window.ts';
 
 const noCounts = (): Counts => ({ stored: 0, merged: 0, duplicate: 0, late: 0, undecodable: 0 });
 
@@ -150,7 +79,7 @@ export class PartitionState {
       const line = lines[index] as string;
       let parsed: ParsedLine;
       try {
-        parsed = this.parse(line);
+        parsed = parseLine(line, this.sites);
       } catch (error) {
         if (replay) continue;
         this.bury('decode', offset, index, line, (error as Error).message, null, null, null);
@@ -164,19 +93,6 @@ export class PartitionState {
       this.marks.push({ offset, clock: before });
     if (!replay) this.next = offset + 1n;
     return readings;
-  }
-
-  /** Throws when the line is not an envelope; changes nothing. */
-  private parse(line: string): ParsedLine {
-    const envelope = decodeEnvelope(line);
-    checkEnvelope(envelope);
-    // Names are checked once, where they are new: the edge has checked them, a foreign producer may not have.
-    const known = this.sites.get(envelope.site)?.get(envelope.device);
-    if (known === undefined) checkNames(envelope);
-    if (envelope.metric !== undefined && known?.series.has(envelope.metric) !== true) checkNames(envelope);
-    const payload =
-      envelope.payloadText === undefined ? envelope.payload : (JSON.parse(envelope.payloadText) as unknown);
-    return { envelope, known, interpretation: interpret(payload, envelope) };
   }
 
   private applyParsed(
@@ -379,28 +295,7 @@ export class PartitionState {
   }
 }
 
-interface ParsedLine {
-  readonly envelope: Envelope;
-  readonly known: Device | undefined;
-  readonly interpretation: Interpretation;
-}
-
 const MARKS_PER_HORIZON = 64;
-
-function checkEnvelope(envelope: Envelope): void {
-  const { site, device, edge, n, at } = envelope;
-  if (typeof site !== 'string' || typeof device !== 'string' || typeof edge !== 'string')
-    throw new TypeError('an envelope needs the texts edge, site and device');
-  if (!Number.isSafeInteger(n) || !Number.isSafeInteger(at))
-    throw new TypeError('an envelope needs the whole numbers n and at');
-}
-
-function checkNames({ site, device, metric }: Envelope): void {
-  if (!isName(site, LIMITS.siteBytes) || !isName(device, LIMITS.deviceBytes))
-    throw new TypeError('an envelope names a site or device that cannot be a name');
-  if (metric !== undefined && !isName(metric, LIMITS.metricBytes))
-    throw new TypeError('an envelope names a metric that cannot be a name');
-}
 
 function earlier(a: bigint, b: bigint): bigint {
   if (a < b) return a;

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { encodeEnvelope, envelopePrefix } from '@weir/reading';
+import { LEVELS } from '@weir/topology';
+import fc from 'fast-check';
+import { PartitionState } from './partition.ts';
+import { plainKey } from './recompute.ts';
+import type { Series } from './series.ts';
+import { Sketch } from './sketch.ts';
+import type { LevelChanges, Position, WindowOptions } from './types.ts';
+import type { Figures } from './window.ts';
+
+export const OPTIONS: WindowOptions = {
+  outOfOrdernessMs: 2_000,
+  allowedLatenessMs: 60_000,
+  idleTimeoutMs: 10_000,
+  dedupHorizonMs: 120_000,
+  dedupCount: 256,
+};
+export const T0 = 1_700_000_000_000;
+
+/** A database of rows and a log, in memory: what the aggregator does, without the servers. */
+export class Harness {
+  rows = new Map<string, Figures & { site: string; device: string; metric: string; level: number }>();
+  position: Position = { nextOffset: 0n, replayOffset: 0n, sources: {} };
+  ids = new Map<string, number>();
+  state = new PartitionState(OPTIONS, this.position);
+  counts = { stored: 0, duplicate: 0, late: 0, undecodable: 0, merged: 0 };
+  buried = 0;
+  readonly log: readonly (readonly string[])[];
+  constructor(log: readonly (readonly string[])[]) {
+    this.log = log;
+  }
+
+  apply(offset: number, now = 0): void {
+    this.state.apply(BigInt(offset), this.log[offset] as string[], now);
+  }
+
+  commit(now = 0): void {
+    for (const series of this.state.freshSeries()) series.id = this.idOf(series);
+    for (const { series, level, from, to } of this.state.coldRanges()) {
+      for (const row of this.rows.values()) {
+        if (row.level === level && this.idOf(row) === series.id && row.start >= from && row.start < to)
+          series.supply(level, copy(row));
+      }
+    }
+    const levels: LevelChanges[] = LEVELS.map(() => ({ added: [], changed: [] }));
+    this.state.collect(now, levels);
+    levels.forEach(({ added, changed }, level) => {
+      for (const { series, window } of added) {
+        assert.ok(!this.rows.has(keyOf(series, level, window.start)), 'an added row must not exist yet');
+        this.rows.set(keyOf(series, level, window.start), { ...copy(window), ...names(series), level });
+      }
+      for (const { series, window } of changed)
+        this.rows.set(keyOf(series, level, window.start), { ...copy(window), ...names(series), level });
+    });
+    this.position = this.state.position();
+    const counts = this.state.takeCounts();
+    for (const key of Object.keys(counts) as (keyof typeof counts)[]) this.counts[key] += counts[key];
+    this.buried += this.state.takeBuried().length;
+  }
+
+  /** Forgets everything that is not committed, and starts again from rows and log. */
+  restart(now = 0): void {
+    this.state = new PartitionState(OPTIONS, this.position);
+    const bySeries = new Map<string, (Figures & { level: number })[]>();
+    for (const row of this.rows.values()) {
+      const key = `${row.site}/${row.device}/${row.metric}`;
+      bySeries.set(key, [...(bySeries.get(key) ?? []), row]);
+    }
+    this.state.restore(
+      [...bySeries].map(([key, rows]) => {
+        const [site = '', device = '', metric = ''] = key.split('/');
+        const newest = Math.max(...rows.filter((row) => row.level === 0).map((row) => row.start));
+        const sorted = rows.sort((a, b) => a.level - b.level || a.start - b.start);
+        return {
+          id: this.ids.get(key) as number,
+          site,
+          device,
+          metric,
+          unit: null,
+          newest,
+          rows: sorted.map((row) => ({ level: row.level, figures: copy(row) })),
+        };
+      }),
+    );
+    for (let offset = Number(this.position.replayOffset); offset < Number(this.position.nextOffset); offset++)
+      this.apply(offset, now);
+    this.state.takeCounts();
+  }
+
+  private idOf(series: { site: string; device: string; metric: string }): number {
+    const key = `${series.site}/${series.device}/${series.metric}`;
+    const id = this.ids.get(key) ?? this.ids.size + 1;
+    this.ids.set(key, id);
+    return id;
+  }
+}
+
+const names = ({ site, device, metric }: Series) => ({ site, device, metric });
+const keyOf = (series: Series, level: number, start: number): string =>
+  plainKey(series.site, series.device, series.metric, LEVELS[level]!.name, start);
+const copy = (row: Figures): Figures => ({
+  start: row.start,
+  count: row.count,
+  sum: row.sum,
+  min: row.min,
+  max: row.max,
+  m2: row.m2,
+  first: row.first,
+  firstTs: row.firstTs,
+  last: row.last,
+  lastTs: row.lastTs,
+  sketch: row.sketch === null ? null : Sketch.decode(row.sketch.encode()),
+});
+export const bits = (row: Figures): string =>
+  JSON.stringify({ ...row, sketch: row.sketch?.encode().toString('hex') });
+
+export interface Step {
+  device: number;
+  ts: number;
+  seq: number | null;
+  value: number;
+  at: number;
+  dup: boolean;
+  mid?: number;
+}
+
+let counter = 0;
+export function line(step: Step, n: number): string {
+  const prefix = envelopePrefix({ edge: 'e/s', site: 'here', device: `d${step.device}`, via: 'mqtt' });
+  const payload = JSON.stringify({
+    ts: step.ts,
+    ...(step.seq === null ? {} : { seq: step.seq }),
+    value: step.value,
+  });
+  const head = { n, at: step.at, qos: 1 as const, mid: step.mid ?? 1 + (n % 60_000), dup: step.dup };
+  return encodeEnvelope(prefix, head, Buffer.from(payload)).toString('utf8').trimEnd();
+}
+
+/** Logs of a few devices: mostly forward, some back (out of order, late, too late), repeats and resends. */
+export const logs = fc
+  .array(
+    fc.record({
+      device: fc.integer({ min: 0, max: 2 }),
+      forward: fc.oneof(
+        { weight: 8, arbitrary: fc.integer({ min: 0, max: 1_500 }) },
+        { weight: 2, arbitrary: fc.integer({ min: 0, max: 40_000 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 0, max: 900_000 }) },
+      ),
+      back: fc.oneof(
+        { weight: 8, arbitrary: fc.constant(0) },
+        { weight: 2, arbitrary: fc.integer({ min: 0, max: 5_000 }) },
+        { weight: 1, arbitrary: fc.integer({ min: 0, max: 90_000 }) },
+      ),
+      value: fc.oneof(
+        fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+        fc.integer({ min: -3, max: 3 }),
+        fc.constant(20.5),
+      ),
+      kind: fc.constantFrom('new', 'new', 'new', 'new', 'new', 'no-seq', 'again', 'resent', 'flagged'),
+      pick: fc.nat(),
+    }),
+    { minLength: 1, maxLength: 120 },
+  )
+  .map((moves) => {
+    const clocks = [T0, T0, T0];
+    const sent: { step: Step; n: number }[] = [];
+    const lines: string[] = [];
+    let at = T0;
+    moves.forEach((move, n) => {
+      at += 20;
+      const old =
+        sent.length > 0 ? sent[sent.length - 1 - (move.pick % Math.min(sent.length, 50))] : undefined;
+      if (move.kind === 'resent' && old !== undefined) {
+        lines.push(line(old.step, old.n));
+        return;
+      }
+      const clock = (clocks[move.device] as number) + move.forward;
+      clocks[move.device] = clock;
+      let step: Step = {
+        device: move.device,
+        ts: clock - move.back,
+        seq: move.kind === 'no-seq' ? null : ++counter,
+        value: move.value,
+        at,
+        dup: false,
+        mid: 1 + (n % 60_000),
+      };
+      if (move.kind === 'again' && old !== undefined) step = { ...old.step, at };
+      if (move.kind === 'flagged' && old !== undefined) step = { ...old.step, at, dup: true };
+      sent.push({ step, n });
+      lines.push(line(step, n));
+    });
+    return lines;
+  });
