@@ -1,4 +1,12 @@
-import { decodeEnvelope, type Envelope, type Interpretation, interpret, isName, LIMITS } from '@weir/reading';
+import {
+  decodeEnvelope,
+  type Envelope,
+  type Interpretation,
+  interpret,
+  isName,
+  LIMITS,
+  PayloadError,
+} from '@weir/reading';
 import type { Device } from './series.ts';
 
 export interface ParsedLine {
@@ -10,8 +18,17 @@ export interface ParsedLine {
 /** Site → device id → device. */
 type Sites = ReadonlyMap<string, ReadonlyMap<string, Device>>;
 
-/** Reads a line of the log. Throws when it is not an envelope; changes nothing. */
+/** A line of JSON that is not an envelope. */
+class EnvelopeError extends Error {}
+
+/** Whether an error of `parseLine` says that the line is wrong. Any other is a bug, and must not bury a whole topic. */
+export function isLineError(error: unknown): error is Error {
+  return error instanceof EnvelopeError || error instanceof PayloadError || error instanceof SyntaxError;
+}
+
+/** Reads a line of the log. Throws an `isLineError` when it is not an envelope; changes nothing. */
 export function parseLine(line: string, sites: Sites): ParsedLine {
+  if (!line.startsWith('{')) throw new EnvelopeError('the line is not a JSON object');
   const envelope = decodeEnvelope(line);
   checkEnvelope(envelope);
   // Names are checked once, where they are new: the edge has checked them, a foreign producer may not have.
@@ -26,14 +43,14 @@ export function parseLine(line: string, sites: Sites): ParsedLine {
 function checkEnvelope(envelope: Envelope): void {
   const { site, device, edge, n, at } = envelope;
   if (typeof site !== 'string' || typeof device !== 'string' || typeof edge !== 'string')
-    throw new TypeError('an envelope needs the texts edge, site and device');
+    throw new EnvelopeError('an envelope needs the texts edge, site and device');
   if (!Number.isSafeInteger(n) || !Number.isSafeInteger(at))
-    throw new TypeError('an envelope needs the whole numbers n and at');
+    throw new EnvelopeError('an envelope needs the whole numbers n and at');
 }
 
 function checkNames({ site, device, metric }: Envelope): void {
   if (!isName(site, LIMITS.siteBytes) || !isName(device, LIMITS.deviceBytes))
-    throw new TypeError('an envelope names a site or device that cannot be a name');
+    throw new EnvelopeError('an envelope names a site or device that cannot be a name');
   if (metric !== undefined && !isName(metric, LIMITS.metricBytes))
-    throw new TypeError('an envelope names a metric that cannot be a name');
+    throw new EnvelopeError('an envelope names a metric that cannot be a name');
 }

@@ -201,6 +201,15 @@ test('lines that cannot be read are buried and the next ones are folded', () => 
   assert.deepEqual([harness.counts.stored, harness.counts.undecodable], [1, 4]);
 });
 
+test('every kind of line that is not an envelope is buried; a bug is not', () => {
+  const lines = ['', 'null', '5', '[]', '""', '{}', '{"v":1}', '{"v":1,"edge":1}', '{'];
+  const harness = new Harness([lines]);
+  harness.apply(0);
+  assert.equal(harness.state.takeBuried().length, lines.length);
+  const broken = new Harness([[undefined as unknown as string]]);
+  assert.throws(() => broken.apply(0), TypeError);
+});
+
 test('the replay offset moves on with the arrival clock', () => {
   const step = (i: number): Step => ({
     device: 0,

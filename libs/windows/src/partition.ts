@@ -1,7 +1,7 @@
 import type { Envelope, Reading } from '@weir/reading';
 import { ArrivalRing, hashText } from './dedup.ts';
 import { PANE_MS } from './levels.ts';
-import { type ParsedLine, parseLine } from './line.ts';
+import { isLineError, type ParsedLine, parseLine } from './line.ts';
 import { type ColdRange, Device, isCold, paneOf, Series } from './series.ts';
 import type { BuriedLine, Counts, LevelChanges, Position, RestoredSeries, WindowOptions } from './types.ts';
 import type { Window } from './window.ts';
@@ -81,8 +81,9 @@ export class PartitionState {
       try {
         parsed = parseLine(line, this.sites);
       } catch (error) {
+        if (!isLineError(error)) throw error;
         if (replay) continue;
-        this.bury('decode', offset, index, line, (error as Error).message, null, null, null);
+        this.bury('decode', offset, index, line, error.message, null, null, null);
         this.counts.undecodable++;
         continue;
       }
