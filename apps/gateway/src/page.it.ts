@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, type TestContext, test } from 'node:test';
+import { atEnd, CHECKOUT, spawnApp, until } from '@weir/testkit';
+import { chromium, type Page } from 'playwright-core';
+import { bench } from './gateway.fixture.ts';
+
+const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
+if (!existsSync(CHROMIUM)) {
+  throw new Error(`${CHROMIUM} is missing: apt-get install -y chromium, or set CHROMIUM_PATH.`);
+}
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
+const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+execFileSync(
+  process.execPath,
+  [join(CHECKOUT, 'node_modules/vite/bin/vite.js'), 'build', '--logLevel', 'warn'],
+  {
+    cwd: join(CHECKOUT, 'apps/dashboard'),
+    stdio: 'inherit',
+  },
+);
+
+const scope = { after };
+const it = await bench(scope);
+const rules = join(it.space.folder, 'weir.yaml');
+writeFileSync(
+  rules,
+  'alerter: { rules: [{ id: too-warm, metric: temperature, above: 30, clear: 29, hold: 1s, severity: critical }] }\n',
+);
+const env = {
+  ...it.space.env,
+  WEIR_CONFIG: rules,
+  WEIR_EDGE__ANONYMOUS: 'true',
+  WEIR_AGGREGATOR__IDLE_TIMEOUT: '2s',
+};
+const [edge] = await Promise.all([
+  spawnApp(scope, 'edge', env, { readyMs: 60_000 }),
+  spawnApp(scope, 'aggregator', env, { readyMs: 60_000 }),
+  spawnApp(scope, 'alerter', env, { readyMs: 60_000 }),
+]);
+
+/** Publishes for three devices, over the HTTP door, until the file ends; pump-3 is too warm. */
+let seq = 0;
+async function publish(): Promise<void> {
+  seq++;
+  const values = (device: string) => ({
+    temperature: device === 'pump-3' ? 35 : 20 + Math.sin(seq / 5),
+    pressure: seq % 7,
+  });
+  await Promise.all(
+    ['pump-1', 'pump-2', 'pump-3'].map(async (device) => {
+      const response = await fetch(`${edge.url}/ingest/v1/hall/${device}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ ts: Date.now(), seq, values: values(device) }),
+      });
+      await response.arrayBuffer();
+    }),
+  );
+}
+const publishing = setInterval(() => {
+  publish().catch(() => undefined);
+}, 250);
+after(() => clearInterval(publishing));
+
+interface Look {
+  readonly width?: number;
+  readonly height?: number;
+  readonly scheme?: 'light' | 'dark';
+  readonly path?: string;
+}
+/** A page in a browser with an empty profile; the test fails when its console has an error. */
+async function open(t: TestContext, look: Look = {}): Promise<Page> {
+  const context = await chromium.launchPersistentContext(mkdtempSync(join(it.space.folder, 'browser-')), {
+    executablePath: CHROMIUM,
+    headless: true,
+    args: [...FLAGS, ...QUIET],
+    viewport: { width: look.width ?? 1280, height: look.height ?? 900 },
+    colorScheme: look.scheme ?? 'light',
+  });
+  const errors: string[] = [];
+  atEnd(t, async () => {
+    await context.close();
+    assert.deepEqual(errors, [], 'the console has no errors');
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(30_000);
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  page.on('pageerror', (error) => errors.push(error.message));
+  await page.goto(`${it.app.url}${look.path ?? '/'}`);
+  return page;
+}
+const text = async (page: Page, selector: string): Promise<string> =>
+  (await page.locator(selector).first().textContent()) ?? '';
+
+async function overflow(page: Page): Promise<number> {
+  // As text: the project's own types have no DOM.
+  return page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+}
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate<string[]>(
+    'axe.run().then(({ violations }) => violations.map((one) => one.id + ": " + one.nodes.map((node) => node.html.slice(0, 160) + " " + node.any.map((any) => any.message).join(" ")).join(" | ")))',
+  );
+}
+
+test('the figures and the live chart move, every stage has its state in words', async (t) => {
+  const page = await open(t);
+  await page.locator('[data-figure="readingsPerSecond"] .big', { hasText: /^\d/ }).waitFor();
+  const acknowledged = () => text(page, '[data-figure="acknowledgedPerSecond"] .small');
+  const before = await acknowledged();
+  await until(async () => (await acknowledged()) !== before, {
+    deadlineMs: 15_000,
+    what: 'the total to grow',
+  });
+  await page.locator('[data-stage="edge"] .state', { hasText: 'OK' }).waitFor();
+  assert.equal(await page.locator('[data-stage]').count(), 11);
+  await page.locator('[data-stage="archiver"] .state', { hasText: 'Down' }).waitFor();
+  await page
+    .locator('.wrong', { hasText: 'The archiver does not answer: nothing listens on its port.' })
+    .waitFor();
+  await page.locator('.feed-open').waitFor();
+  const value = await text(page, '[data-live-value]');
+  await until(async () => (await text(page, '[data-live-value]')) !== value, {
+    deadlineMs: 15_000,
+    what: 'a new live value',
+  });
+});
+
+test('without a mouse: skip link, device by keyboard, windows and their level, cursor on the chart', async (t) => {
+  const page = await open(t);
+  await page.locator('[role=option]').nth(2).waitFor();
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate('document.activeElement.className'), 'skip');
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate('document.activeElement.id'), 'device-search');
+  await page.keyboard.type('PUMP-2');
+  await page.locator('[role=option]', { hasText: 'pump-1' }).waitFor({ state: 'detached' });
+  await page.keyboard.press('Enter');
+  await page.locator('#device-title', { hasText: 'pump-2' }).waitFor();
+  assert.match(page.url(), /site=hall&device=pump-2/);
+  await page.keyboard.press('Escape');
+  await page.locator('[role=option]', { hasText: 'pump-1' }).waitFor();
+  await page.locator('[role=option][aria-selected=true]', { hasText: 'pump-2' }).waitFor();
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await page.locator('#device-title', { hasText: 'pump-3' }).waitFor();
+
+  await page.locator('input[name=View][value=live]').focus();
+  await page.keyboard.press('ArrowRight');
+  // A quarter of an hour is shown in windows of ten seconds unless another size is chosen.
+  await page.locator('[data-level="10s"]').waitFor();
+  await page.locator('select').selectOption('1s');
+  await page.locator('[data-level="1s"]').waitFor();
+  await page.locator('select').selectOption('10s');
+  await page.locator('[data-level="10s"]').waitFor();
+  await page.locator('.toggle.p90 input').focus();
+  await page.keyboard.press('Space');
+  await page.locator('.legend .key-p90').waitFor();
+  assert.match(page.url(), /view=windows&level=10s&show=p90/);
+  const chart = page.locator('[role=img]');
+  await chart.focus();
+  await page.keyboard.press('End');
+  await page.locator('figcaption', { hasText: /\(10s\): mean .*p90 .*readings/ }).waitFor();
+
+  await page.locator('[data-stage="edge"] button').focus();
+  await page.keyboard.press('Enter');
+  await page.locator('#stage-detail', { hasText: 'acknowledges them after the fsync' }).waitFor();
+  await page.reload();
+  await page.locator('#device-title', { hasText: 'pump-3' }).waitFor();
+  await page.locator('[data-level="10s"]').waitFor();
+});
+
+test('an alert is shown with severity, state and since when, and leads to its device', async (t) => {
+  const page = await open(t);
+  const alert = page.locator('.alert', { hasText: 'pump-3' });
+  await alert.waitFor();
+  assert.match(
+    await text(page, '.alert'),
+    /critical.*firing.*pump-3.*too-warm: temperature 35 \(limit 30\).*since/s,
+  );
+  await alert.locator('button').click();
+  await page.locator('#device-title', { hasText: 'pump-3' }).waitFor();
+});
+
+for (const scheme of ['light', 'dark'] as const) {
+  test(`${scheme}: nothing is wider than a phone, and axe finds nothing`, async (t) => {
+    const page = await open(t, { width: 360, height: 740, scheme });
+    await page.locator('.alert').first().waitFor();
+    await page.locator('.value').first().waitFor();
+    assert.equal(await overflow(page), 0);
+    assert.deepEqual(await violations(page), []);
+    await page.locator('input[name=View][value=windows]').check({ force: true });
+    await page.locator('[data-level]').waitFor();
+    await page.locator('[data-stage="edge"] button').click();
+    assert.equal(await overflow(page), 0);
+    await page.setViewportSize({ width: 1600, height: 900 });
+    assert.equal(await overflow(page), 0);
+    assert.deepEqual(await violations(page), []);
+    const background = () => page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
+    const own = await background();
+    const button = page.getByRole('button', { name: /^Theme/ });
+    await button.click();
+    if ((await background()) === own) await button.click();
+    assert.notEqual(await background(), own, 'the button changes the theme');
+  });
+}
+
+test('the gateway goes away: a sentence says so, and the figures stay', async (t) => {
+  const page = await open(t);
+  await page.locator('[data-figure="readingsPerSecond"] .big', { hasText: /^\d/ }).waitFor();
+  // The browser's own report of a request that failed is not an error of the page.
+  page.removeAllListeners('console');
+  await page.context().setOffline(true);
+  await page.locator('.banner', { hasText: 'The gateway does not answer.' }).waitFor();
+  assert.match(await text(page, '.banner'), /the figures below are from \d\d:\d\d:\d\d/);
+  await page.context().setOffline(false);
+  await page.locator('.banner').waitFor({ state: 'detached' });
+});
