@@ -82,6 +82,9 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
       limit(doing, (suppressed) =>
         log.warn({ suppressed, waitMs: Math.round(waitMs) }, `${errorMessage(error)}; trying again`),
       ),
+    /** The next commit makes it good; only lag tools see the difference. */
+    groupCommitFailed: (error: unknown) =>
+      log.debug({ err: error }, `the Kafka group did not take the offsets: ${errorMessage(error)}`),
     gaveUp: (error: unknown) =>
       log.warn(
         { err: error },

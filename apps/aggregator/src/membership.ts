@@ -80,9 +80,7 @@ export class Membership {
   /** For lag tools only: a commit that fails is made good by the next. */
   commit(offsets: ReadonlyMap<number, bigint>): void {
     if (offsets.size === 0) return;
-    this.consumer
-      .commit(offsets)
-      .catch((error: unknown) => this.options.events.away('committing group offsets', error, 0));
+    this.consumer.commit(offsets).catch((error: unknown) => this.options.events.groupCommitFailed(error));
   }
 
   /** A partition was taken by another member: only a new place in the group tells whose it is now. */
