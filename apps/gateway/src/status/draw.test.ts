@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Stage, type StageId, status } from '@weir/api';
+import { drawStatus, type Reading } from './draw.ts';
+import { numbersOf, rateOf } from './numbers.ts';
+import type { AppView, Probe } from './probe.ts';
+import { parseMetrics } from './prometheus.ts';
+import type { Snapshot } from './snapshot.ts';
+
+const view = (page: string, missing: string[] = []): Probe<AppView> => ({
+  ok: true,
+  value: { metrics: parseMetrics(page), ready: missing.length === 0, missing },
+});
+const away = { ok: false, why: 'nothing listens on its port' } as const;
+
+function snapshot(at: number, edgeLines: string, more: Partial<Snapshot> = {}): Reading {
+  const group = { lag: 0, worst: null };
+  const made: Snapshot = {
+    at,
+    edge: view(`# TYPE weir_ledger_readings_total counter\n${edgeLines}`),
+    aggregator: view('# TYPE weir_windows_written_total counter\n'),
+    archiver: view(''),
+    alerter: view(''),
+    kafka: {
+      ok: true,
+      value: { written: 10, partitions: 12, aggregator: group, archiver: group, deadLetters: 0 },
+    },
+    rabbitmq: { ok: true, value: [] },
+    timescale: { ok: true, value: { firingAlerts: 0 } },
+    minio: { ok: true, value: undefined },
+    cache: 'ready',
+    live: { clients: 0, connected: true, delivered: 0 },
+    ...more,
+  };
+  return { at, snapshot: made, numbers: numbersOf(made) };
+}
+const accepted = (n: number) =>
+  `weir_ledger_readings_total{app="edge",hop="edge",outcome="stored",reason=""} ${n}\n`;
+const stageOf = (reading: Reading, id: StageId, before: Reading | null = null): Stage => {
+  const found = status.parse(drawStatus(reading, before)).stages.find((stage) => stage.id === id);
+  assert.ok(found);
+  return found;
+};
+
+test('metrics pages: labels, escapes, numbers, and what is declared but has not happened', () => {
+  const page = parseMetrics(
+    '# HELP a x\n# TYPE a counter\na{hop="x y",say="a\\"b\\\\c\\nd,e"} 1.5e3 1700000000000\na{hop="z"} 2\nb 7\n# TYPE c counter\nnonsense line here x\nd NaN\n',
+  );
+  assert.deepEqual(page.samples('a')[0], { labels: { hop: 'x y', say: 'a"b\\c\nd,e' }, value: 1500 });
+  assert.equal(page.sum('a'), 1502);
+  assert.equal(page.sum('a', { hop: 'z' }), 2);
+  assert.equal(page.sum('a', { hop: 'none' }), 0);
+  assert.equal(page.sum('b'), 7);
+  assert.equal(page.sum('c'), 0, 'declared: it has not happened yet');
+  assert.equal(page.sum('nobody'), null, 'not declared: unknown');
+});
+
+test('a rate is growth over time, and unknown after a restart, a gap or an absence', () => {
+  const a = snapshot(1_000, accepted(100));
+  const b = snapshot(3_000, accepted(300));
+  assert.equal(rateOf('accepted', b, a), 100);
+  assert.equal(rateOf('accepted', b, null), null);
+  assert.equal(rateOf('accepted', a, b), null, 'time went back');
+  assert.equal(rateOf('accepted', snapshot(3_000, accepted(5)), a), null, 'the counter began anew');
+  assert.equal(rateOf('accepted', snapshot(3_000, '', { edge: away }), a), null);
+});
+
+test('everything well', () => {
+  const said = drawStatus(snapshot(3_000, accepted(300)), snapshot(1_000, accepted(100)));
+  assert.equal(said.state, 'ok');
+  assert.equal(said.figures.readingsPerSecond, 100);
+  assert.equal(said.figures.acknowledged, 300);
+  assert.equal(said.figures.windowsWritten, 0);
+  assert.ok(said.stages.every(({ state }) => state === 'ok'));
+});
+
+test('the edge is away: it is down, what only it knows is unknown, its figures are not zero', () => {
+  const reading = snapshot(1_000, '', { edge: away });
+  assert.equal(stageOf(reading, 'edge').state, 'down');
+  assert.equal(stageOf(reading, 'devices').state, 'unknown');
+  assert.equal(stageOf(reading, 'spool').state, 'unknown');
+  assert.equal(drawStatus(reading, null).figures.acknowledged, null);
+  assert.equal(drawStatus(reading, null).state, 'down');
+});
+
+test('a full spool is down, one that keeps for a broker is degraded', () => {
+  const types = '# TYPE weir_backpressure_state gauge\n';
+  const full = snapshot(1, `${types}weir_backpressure_state{hop="edge"} 2\n`);
+  assert.equal(stageOf(full, 'spool').state, 'down');
+  assert.equal(stageOf(full, 'edge').state, 'degraded');
+  const held = snapshot(
+    1,
+    `${types}weir_backpressure_state{hop="edge"} 0\nweir_backpressure_state{hop="forward-kafka"} 2\n`,
+  );
+  assert.equal(stageOf(held, 'spool').state, 'degraded');
+  assert.match(stageOf(held, 'spool').detail, /^Keeps what Kafka cannot take now/);
+});
+
+test('lag, readiness, dead letters and a lost cache are degraded, each with its sentence', () => {
+  const kafka = {
+    ok: true,
+    value: {
+      ...{ written: 9, partitions: 12, deadLetters: 3 },
+      aggregator: { lag: 12_345, worst: null },
+      archiver: { lag: null, worst: null },
+    },
+  } as const;
+  const queue = { unacked: 0, bytes: 0, consumers: 0, publishRate: 0, deliverRate: 0 };
+  const reading = snapshot(1, '', {
+    kafka,
+    alerter: view('', ['database: away']),
+    cache: 'away',
+    rabbitmq: {
+      ok: true,
+      value: [
+        { ...queue, name: 'weir.alerter.telemetry', ready: 5 },
+        { ...queue, name: 'weir.alerter.telemetry.dlq', ready: 2 },
+      ],
+    },
+  });
+  assert.equal(stageOf(reading, 'aggregator').detail, '12,345 records behind the end of the log.');
+  assert.equal(stageOf(reading, 'alerter').detail, 'Not ready: database: away.');
+  assert.equal(stageOf(reading, 'timescale').state, 'degraded');
+  assert.equal(stageOf(reading, 'rabbitmq').state, 'degraded');
+  assert.equal(stageOf(reading, 'archiver').state, 'ok', 'an unknown lag is no lag to complain about');
+  const { figures, state } = drawStatus(reading, null);
+  assert.equal(state, 'degraded');
+  assert.equal(figures.deadLetters, 5);
+  assert.equal(figures.archiveLag, null);
+});
