@@ -8,14 +8,18 @@ import { decodeEnvelope, type Envelope } from '@weir/reading';
 import { atEnd, freeOffset, type Scope, type SpawnedApp, spawnApp, until } from '@weir/testkit';
 import { PORTS } from '@weir/topology';
 import { Spool } from './spool/index.ts';
-import { RawClient } from './testing/raw-client.ts';
+import { type ConnectOptions, RawClient } from './testing/raw-client.ts';
 import { SECRET, type TestDevice, writeDevices } from './testing/rig.ts';
 
 const OPERATOR: TestDevice = { device: 'operator', publish: ['cmd/#'], subscribe: ['cmd/#'] };
 
 interface Edge {
   readonly app: SpawnedApp;
-  connect(device: string, clean: boolean): Promise<RawClient & { sessionPresent: boolean }>;
+  connect(
+    device: string,
+    clean: boolean,
+    will?: ConnectOptions['will'],
+  ): Promise<RawClient & { sessionPresent: boolean }>;
   /** Kills it and reads what its spool holds. */
   envelopes(): Promise<Envelope[]>;
 }
@@ -38,8 +42,14 @@ async function startEdge(scope: Scope, devices: readonly TestDevice[]): Promise<
   });
   return {
     app,
-    async connect(device, clean) {
-      const options = { clientId: device, username: device, password: SECRET, clean };
+    async connect(device, clean, will) {
+      const options = {
+        clientId: device,
+        username: device,
+        password: SECRET,
+        clean,
+        ...(will ? { will } : {}),
+      };
       const client = await RawClient.connect(PORTS.mqtt + offset, options);
       atEnd(scope, () => client.drop());
       const { returnCode, sessionPresent } = await client.accepted();
@@ -200,6 +210,30 @@ test('kill -9 under load: every acknowledged reading is in the spool, each conne
       `${name}: ${seqs.length} stored, ${acked.get(name)} acknowledged`,
     );
   }
+});
+
+test('kill -9: the wills of those who were connected are sent after the restart, once', async (t) => {
+  const edge = await startEdge(t, [{ device: 'd1' }, { device: 'd2' }]);
+  const will = (device: string) => ({
+    topic: `telemetry/v1/plant/${device}/online`,
+    payload: Buffer.from('0'),
+    qos: 1 as const,
+  });
+  await edge.connect('d1', false, will('d1'));
+  const left = await edge.connect('d2', false, will('d2'));
+  await left.disconnect();
+  await edge.app.kill('SIGKILL');
+  await edge.app.restart();
+  await until(async () => /outcome="stored"[^\n]* 1\n/.test(await edge.app.metrics()), {
+    deadlineMs: 10_000,
+    what: 'the will in the spool',
+  });
+  await edge.app.stop();
+  await edge.app.restart();
+  assert.deepEqual(
+    (await edge.envelopes()).map(({ device, payload }) => [device, payload]),
+    [['d1', 0]],
+  );
 });
 
 test('SIGTERM under load: drains, exits 0, and what was acknowledged is there', async (t) => {

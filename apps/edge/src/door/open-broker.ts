@@ -13,6 +13,7 @@ import type { Intake } from '../intake/intake.ts';
 import type { DecodedPayload } from '../steps/decode-payload.ts';
 import { Broker } from './broker.ts';
 import { brokerHooks, sessionOfClient } from './hooks.ts';
+import { sendLeftWills } from './left-wills.ts';
 import { Session, type TopicReaderOptions } from './session.ts';
 import { SessionStore } from './session-store.ts';
 
@@ -104,6 +105,17 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     return null;
   }
 
+  const hooks = brokerHooks({
+    intake,
+    events,
+    decode: options.decode,
+    broker: () => broker,
+    sessionOf: (clientId) => {
+      const principal = clientId === '' ? null : principalOf(clientId);
+      return principal === null ? null : new Session(clientId, principal, new Set(), topics);
+    },
+    maxSubscriptions: config.limits.subscriptions,
+  });
   const broker: Broker = new Broker(
     {
       id: `${config.id}-${String(Date.now()).padStart(15, '0')}`, // queued messages sort by it, across restarts
@@ -111,19 +123,8 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
       connectTimeout: config.limits.connectTime * 2,
       drainTimeout: 10_000,
       queueLimit: 1_024,
-      heartbeatInterval: 15_000,
       maxInflightInbound: Math.max(1_000, config.limits.inflight),
-      ...brokerHooks({
-        intake,
-        events,
-        decode: options.decode,
-        broker: () => broker,
-        sessionOf: (clientId) => {
-          const principal = clientId === '' ? null : principalOf(clientId);
-          return principal === null ? null : new Session(clientId, principal, new Set(), topics);
-        },
-        maxSubscriptions: config.limits.subscriptions,
-      }),
+      ...hooks,
       authenticate(client, username, password, done) {
         login(client, username, password).then(
           (error) => done(error, error === null),
@@ -146,6 +147,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
   broker.setMaxListeners(0);
   announce(broker, intake, events);
   await broker.listen();
+  await sendLeftWills(broker, store, hooks.authorizePublish, events);
 
   if (credentials !== null) {
     credentials.onChanged = (devices) => {

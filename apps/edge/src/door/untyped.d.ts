@@ -10,6 +10,8 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     outgoingEnqueue(to: object, packet: unknown): Promise<void>;
     outgoingClearMessageId(client: object, packet: unknown): Promise<unknown>;
     outgoingStream(client: object): Readable;
+    streamWill(brokers: object | null): Readable;
+    delWill(client: object): Promise<unknown>;
     incomingDelPacket(client: object, packet: object): Promise<void>;
     destroy(): Promise<void>;
   }
