@@ -20,7 +20,7 @@ Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this m
   --devices N         devices, each at 1 Hz of event time (default 1000)
   --offset N          port offset of the servers and apps it starts (default 7000)
   --stack FILE        stack.json of running servers that nobody else uses, instead of its own
-  --keep              keep the data and logs
+  --keep              keep the data and logs (they are kept in any case when it fails)
   --profile           keep a CPU profile of each app beside its log (implies --keep)
   --json              print the results as JSON
   --no-save           do not write load/results
@@ -105,11 +105,12 @@ async function main(): Promise<number> {
   });
   const sinks = new Sinks(pipeline);
   let worse = 0;
+  let complete = false;
   const stop = async (): Promise<void> => {
     say('Stopping ...');
     await sinks.close();
     await pipeline.stop();
-    if (given.keep || given.profile) say(`Data and logs stay in ${dataDir}.`);
+    if (given.keep || given.profile || !complete) say(`Data and logs stay in ${dataDir}.`);
     else rmSync(dataDir, { recursive: true, force: true });
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -128,6 +129,7 @@ async function main(): Promise<number> {
         say(`Over budget (${payload}): ${sentence}.`);
       }
     }
+    complete = true;
   } finally {
     await stop();
   }
