@@ -24,7 +24,8 @@ export async function startGateway(context: AppContext): Promise<void> {
   const hub = new LiveHub({ events, ...config.gateway });
   const { store, cache, sources, close } = openParts(context, hub);
   const feed = feedLive(config.rabbitmq, hub, events, log);
-  const status = collectStatus({ sources, onFailure: events.probeFailed });
+  const doors = { mqtt: context.port('mqtt'), http: context.port('edgeHttp') };
+  const status = collectStatus({ sources, doors, onFailure: events.probeFailed });
   const answer = answerCached({
     cache,
     events,

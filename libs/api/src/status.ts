@@ -62,6 +62,9 @@ export const status = z
       liveClients: count.describe('WebSocket clients of this gateway'),
     }),
     stages: z.array(stage),
+    doors: z
+      .object({ mqtt: z.number().int(), http: z.number().int() })
+      .describe('Ports of the edge to which devices publish'),
   })
   .meta({ id: 'Status' });
 export type Status = z.output<typeof status>;

@@ -3,7 +3,7 @@ import type { Device } from '@weir/api';
 import { useEffect } from 'preact/hooks';
 import { api } from '../api.ts';
 import { span } from '../format.ts';
-import { device, now, select, sentence } from '../state.ts';
+import { device, now, select, sentence, status } from '../state.ts';
 import { DevicePanel } from './device-panel.tsx';
 
 const PAGE = 60;
@@ -193,21 +193,21 @@ const seen = (ms: number): string => (ms < 60_000 ? 'just now' : `${span(ms)} ag
 
 function NoDevices() {
   const host = location.hostname;
+  const doors = status.value?.doors;
   return (
     <div class="empty">
       <h3>No device has sent a reading yet</h3>
       <p>Publish one from a terminal, over MQTT or over HTTP, and it appears here within a few seconds:</p>
       <pre>
         <code>
-          {`mosquitto_pub -h ${host} -p 1883 -q 1 -i pump-1 -t telemetry/v1/hall/pump-1/temperature -m 21.4
+          {`mosquitto_pub -h ${host} -p ${doors?.mqtt ?? 1883} -q 1 -i pump-1 -t telemetry/v1/hall/pump-1/temperature -m 21.4
 
-curl -d '{"values":{"temperature":21.4}}' -H 'content-type: application/json' http://${host}:8081/ingest/v1/hall/pump-1`}
+curl -d '{"values":{"temperature":21.4}}' -H 'content-type: application/json' http://${host}:${doors?.http ?? 8081}/ingest/v1/hall/pump-1`}
         </code>
       </pre>
       <p class="muted">
-        Ports move with <code>ports.offset</code>. Where devices need credentials,{' '}
-        <code>weir device add pump-1</code> makes one. A window appears when the device’s clock has passed its
-        end, or after ten seconds of silence.
+        Where devices need credentials, <code>weir device add pump-1</code> makes one. A window appears when
+        the device’s clock has passed its end, or after ten seconds of silence.
       </p>
     </div>
   );

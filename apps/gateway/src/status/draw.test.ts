@@ -37,7 +37,9 @@ function snapshot(at: number, edgeLines: string, more: Partial<Snapshot> = {}): 
 const accepted = (n: number) =>
   `weir_ledger_readings_total{app="edge",hop="edge",outcome="stored",reason=""} ${n}\n`;
 const stageOf = (reading: Reading, id: StageId, before: Reading | null = null): Stage => {
-  const found = status.parse(drawStatus(reading, before)).stages.find((stage) => stage.id === id);
+  const found = status
+    .parse({ ...drawStatus(reading, before), doors: { mqtt: 1, http: 2 } })
+    .stages.find((stage) => stage.id === id);
   assert.ok(found);
   return found;
 };

@@ -9,6 +9,9 @@ export interface Reading {
   readonly numbers: Numbers;
 }
 
+/** The status without what is known from the configuration alone. */
+export type Picture = Omit<Status, 'doors'>;
+
 /** Records behind which a consumer counts as degraded. */
 const LAG_DEGRADED = 5_000;
 
@@ -46,7 +49,7 @@ function behind(lag: number | null, what: string): Verdict | false {
 }
 
 /** The picture of the pipeline from what its parts said now and the time before. Pure. */
-export function drawStatus(now: Reading, before: Reading | null): Status {
+export function drawStatus(now: Reading, before: Reading | null): Picture {
   const { snapshot, numbers } = now;
   const rate = (name: NumberName): number | null => rateOf(name, now, before);
   const stages = drawStages(snapshot, numbers, rate);

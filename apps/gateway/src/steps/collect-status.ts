@@ -21,6 +21,7 @@ export interface Sources {
 
 export interface StatusOptions {
   readonly sources: Sources;
+  readonly doors: Status['doors'];
   readonly onFailure: (part: string, error: unknown) => void;
   /** Time between two collections while somebody asks, in milliseconds. */
   readonly everyMs?: number;
@@ -43,6 +44,7 @@ const UNWATCHED_MS = 30_000;
  */
 export function collectStatus({
   sources,
+  doors,
   onFailure,
   everyMs = 2_000,
   deadlineMs = 3_000,
@@ -84,7 +86,7 @@ export function collectStatus({
     const reading: Reading = { at, snapshot, numbers: numbersOf(snapshot) };
     // After a pause the time before is long ago, and its average would be told as what happens now.
     const before = latest !== null && at - latest.reading.at <= 5 * everyMs ? latest.reading : null;
-    latest = { reading, status: drawStatus(reading, before) };
+    latest = { reading, status: { ...drawStatus(reading, before), doors } };
   };
   const once = (): Promise<void> => {
     running ??= collect().finally(() => {
