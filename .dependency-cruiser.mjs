@@ -1,4 +1,6 @@
 // The import directions of the room map in README.md. There is no baseline: every rule holds everywhere.
+// Tests and what only tests use: `x.test.ts`, `x.it.ts`, `x.fixture.ts`, `testing.ts`, `testing/`, `fixtures/`.
+const testFile = '[.](test|it|fixture)[.]ts$|/(testing|fixtures)(/|[.]ts$)';
 const shared = '(flow|topology|reading|windows|config|observe|lifecycle|api)';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -47,19 +49,19 @@ export default {
     {
       name: 'connectors-import-shared-rooms-only',
       severity: 'error',
-      from: { path: '^libs/connect-', pathNot: '[.](test|it)[.]ts$' },
+      from: { path: '^libs/connect-', pathNot: testFile },
       to: { path: '^libs/', pathNot: `^libs/(${shared.slice(1, -1)}|connect-[^/]+)/` },
     },
     {
       name: 'a-client-library-stays-in-its-connector',
       severity: 'error',
-      from: { path: '^(apps|libs)/', pathNot: '^libs/(connect-[^/]+|testkit)/|[.](test|it)[.]ts$|/testing/' },
+      from: { path: '^(apps|libs)/', pathNot: `^libs/(connect-[^/]+|testkit)/|${testFile}` },
       to: { path: 'node_modules/(kafkajs|amqplib|pg|pg-copy-streams|minio|ioredis)/' },
     },
     {
       name: 'tests-are-imported-by-tests-only',
       severity: 'error',
-      from: { pathNot: '[.](test|it)[.]ts$|^test/|^libs/testkit/|/testing/' },
+      from: { pathNot: `${testFile}|^test/|^libs/testkit/` },
       to: { path: '[.](test|it)[.]ts$|^test/|^libs/testkit/' },
     },
     { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true, pathNot: '^node:' } },

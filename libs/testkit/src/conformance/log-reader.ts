@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { atEnd, type Scope } from '../scope.ts';
-import type { LogConsumer, LogUnderTest } from './partitioned-log.ts';
+import type { LogConsumer, LogUnderTest } from './log-types.ts';
 
 export interface ReaderOptions {
   readonly from?: (partition: number) => bigint;
