@@ -102,6 +102,9 @@ async function main(): Promise<number> {
     portOffset,
     profile: given.profile,
     say,
+  }).catch((error: unknown) => {
+    say(`Data and logs stay in ${dataDir}.`);
+    throw error;
   });
   const sinks = new Sinks(pipeline);
   let worse = 0;
