@@ -46,7 +46,10 @@ export function Pipeline() {
         <ul class="wrong" aria-label="Stages that need a look">
           {wrong.map((stage) => (
             <li key={stage.id}>
-              <StateMark state={stage.state} /> <strong>{stage.name}</strong> <span>{stage.detail}</span>
+              <StateMark state={stage.state} />
+              <span>
+                <strong>{stage.name}</strong> · {stage.detail}
+              </span>
             </li>
           ))}
         </ul>
@@ -63,7 +66,7 @@ function StageCard({ id, stage }: { id: StageId; stage: Stage | undefined }) {
   const before = LINKS.filter(([, to]) => to === id).map(([from]) => NAMES[from]);
   const known = stage?.figures.filter(({ value }) => value !== null) ?? [];
   // A stage without a rate of its own (the archive) shows what it holds.
-  const [held, ...others] = known;
+  const [held] = stage?.figures ?? [];
   const still = stage !== undefined && stage.rate === null && stage.rateUnit === '';
   const big =
     stage === undefined
@@ -71,7 +74,7 @@ function StageCard({ id, stage }: { id: StageId; stage: Stage | undefined }) {
       : still
         ? { text: figure(held?.value ?? null, ''), unit: held?.name ?? '' }
         : { text: rate(stage.rate), unit: stage.rateUnit };
-  const shown = (still ? others : known).slice(0, 2);
+  const shown = known.filter((one) => !still || one !== held).slice(0, 2);
   return (
     <li class={`stage at-${id}`} data-stage={id}>
       <button

@@ -46,8 +46,9 @@ export function WindowsChart({ id, site, metric }: { id: string; site: string; m
   const lines: Line[] = [
     { label: 'least', color: 'band', width: 1 },
     { label: 'greatest', color: 'band', width: 1 },
-    { label: 'mean', color: 'accent', width: 2 },
     ...shown.map((name) => ({ label: name, color: name, width: 1.5, dash: [6, 4] })),
+    // Last, so that it is drawn over the others.
+    { label: 'mean', color: 'accent', width: 2 },
   ];
   const data = aligned(list, shown);
   const describe = (index: number): string => {
@@ -113,7 +114,7 @@ function aligned(
         column.push(i === 0 ? (before as number) + seconds : null);
       });
     }
-    const row = [at, window.min, window.max, window.mean, ...shown.map((name) => window[name])];
+    const row = [at, window.min, window.max, ...shown.map((name) => window[name]), window.mean];
     columns.forEach((column, i) => {
       column.push(row[i] ?? null);
     });
