@@ -28,6 +28,17 @@ export const RANGES = [
 ] as const;
 export type RangeId = (typeof RANGES)[number]['id'];
 export const LEVELS = ['1s', '10s', '1m', '5m', '15m', '1h'] as const;
+export const LEVEL_MS: Readonly<Record<(typeof LEVELS)[number], number>> = {
+  '1s': 1_000,
+  '10s': 10_000,
+  '1m': 60_000,
+  '5m': 300_000,
+  '15m': 900_000,
+  '1h': 3_600_000,
+};
+/** More windows than this are not fetched for one picture. */
+export const MOST_POINTS = 9_000;
+
 export type Level = (typeof LEVELS)[number] | 'auto';
 export const QUANTILES = ['p50', 'p90', 'p99'] as const;
 export type Quantile = (typeof QUANTILES)[number];

@@ -6,9 +6,11 @@ import { measure, span } from '../format.ts';
 import { poll } from '../polling.ts';
 import {
   device,
+  LEVEL_MS,
   LEVELS,
   type Level,
   level,
+  MOST_POINTS,
   metric,
   now,
   QUANTILES,
@@ -156,17 +158,6 @@ function WindowControls() {
     </div>
   );
 }
-
-export const LEVEL_MS: Readonly<Record<(typeof LEVELS)[number], number>> = {
-  '1s': 1_000,
-  '10s': 10_000,
-  '1m': 60_000,
-  '5m': 300_000,
-  '15m': 900_000,
-  '1h': 3_600_000,
-};
-/** More windows than this are not fetched for one picture. */
-export const MOST_POINTS = 9_000;
 
 /** One of several, as radio buttons that look like one switch. */
 function Choice<T extends string>({

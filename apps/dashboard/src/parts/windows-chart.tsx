@@ -5,8 +5,7 @@ import { api } from '../api.ts';
 import { Chart, type Line } from '../chart/chart.tsx';
 import { count, measure, moment, timeOfDay } from '../format.ts';
 import { poll } from '../polling.ts';
-import { level, QUANTILES, quantiles, RANGES, range, sentence } from '../state.ts';
-import { LEVEL_MS, MOST_POINTS } from './device-panel.tsx';
+import { LEVEL_MS, level, MOST_POINTS, QUANTILES, quantiles, RANGES, range, sentence } from '../state.ts';
 
 /** Mean with the band from least to greatest, and the quantiles that are switched on. */
 export function WindowsChart({ id, site, metric }: { id: string; site: string; metric: string }) {
