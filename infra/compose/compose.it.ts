@@ -4,13 +4,12 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { before, type TestContext, test } from 'node:test';
 import { loadConfig } from '@weir/config';
-import { PORTS, type PortName } from '@weir/topology';
+import { APP_PORTS, PORTS, type PortName } from '@weir/topology';
 import { loadCredentials } from '../native/credentials.ts';
 import { oneShot } from '../native/launch.ts';
 import { provisionExtras } from '../native/provision.ts';
 import { run } from '../native/run.ts';
 import { composeEnvironment, portVariable } from './environment.ts';
-import { APPS } from './services.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const OFFSET = 1_000;
@@ -66,7 +65,7 @@ test('docker-compose accepts the file; ports, health checks and order are those 
   const env = composeEnvironment(credentials(t), OFFSET);
   const { services } = JSON.parse(await compose(env, 'config', '--format', 'json')) as Effective;
   const servers = ['kafka', 'rabbitmq', 'timescale', 'minio', 'redis'];
-  const expected = [...servers, ...Object.keys(APPS), 'topology', 'prometheus', 'grafana'].sort();
+  const expected = [...servers, ...Object.keys(APP_PORTS), 'topology', 'prometheus', 'grafana'].sort();
   assert.deepEqual(Object.keys(services).sort(), expected);
   const byTarget = new Map(Object.entries(PORTS).map(([name, port]) => [port as number, name as PortName]));
   for (const [name, service] of Object.entries(services)) {
@@ -77,7 +76,7 @@ test('docker-compose accepts the file; ports, health checks and order are those 
       assert.equal(Number(published), target + OFFSET);
     }
   }
-  for (const app of Object.keys(APPS)) {
+  for (const app of Object.keys(APP_PORTS)) {
     assert.equal(services[app]?.depends_on?.topology?.condition, 'service_completed_successfully');
   }
 });
@@ -86,7 +85,7 @@ test('every app accepts the environment that its container gets, and finds the s
   const secrets = credentials(t);
   const env = composeEnvironment(secrets, OFFSET);
   const { services } = JSON.parse(await compose(env, 'config', '--format', 'json')) as Effective;
-  for (const app of [...Object.keys(APPS), 'topology']) {
+  for (const app of [...Object.keys(APP_PORTS), 'topology']) {
     const config = loadConfig({ env: services[app]?.environment ?? {} });
     assert.equal(config.ports.host, '0.0.0.0');
     assert.deepEqual(config.kafka.brokers, ['kafka:29092']);

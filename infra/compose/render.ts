@@ -1,15 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { PORTS } from '@weir/topology';
+import { APP_PORTS, PORTS } from '@weir/topology';
 import { stringify } from 'yaml';
-import { APPS, composeFile } from './services.ts';
+import { composeFile } from './services.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const HEADER = '# Rendered from infra/compose by `npm run render`; edit there.\n';
 
 const prometheus = {
   global: { scrape_interval: '5s', scrape_timeout: '4s' },
-  scrape_configs: Object.entries(APPS).map(([app, port]) => ({
+  scrape_configs: Object.entries(APP_PORTS).map(([app, port]) => ({
     job_name: app,
     static_configs: [{ targets: [`${app}:${PORTS[port]}`] }],
   })),

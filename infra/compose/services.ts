@@ -1,4 +1,4 @@
-import { PORTS, type PortName } from '@weir/topology';
+import { APP_PORTS, type AppName, appArguments, PORTS, type PortName } from '@weir/topology';
 import { serverEnvironment } from '../native/environment.ts';
 import {
   KAFKA_HEAP,
@@ -166,16 +166,6 @@ const completed = { topology: { condition: 'service_completed_successfully' } };
 const up = (...names: string[]) =>
   Object.fromEntries(names.map((name) => [name, { condition: 'service_healthy' }]));
 
-/** The apps, and the port of each one's `/readyz` and `/metrics`. */
-export const APPS = {
-  edge: 'edgeHttp',
-  aggregator: 'aggregatorHttp',
-  archiver: 'archiverHttp',
-  alerter: 'alerterHttp',
-  gateway: 'gateway',
-} as const satisfies Record<string, PortName>;
-type AppName = keyof typeof APPS;
-
 const build = { context: '.', dockerfile: 'infra/docker/Dockerfile', target: 'apps' };
 
 function app(
@@ -184,12 +174,12 @@ function app(
   more: Service = {},
   alsoNeeds: readonly string[] = [],
 ): Service {
-  const ready = `fetch('http://127.0.0.1:${PORTS[APPS[name]]}/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`;
+  const ready = `fetch('http://127.0.0.1:${PORTS[APP_PORTS[name]]}/readyz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`;
   return {
     image: IMAGES.apps,
     build,
     ...common,
-    command: ['node', `apps/${name}/src/main.ts`],
+    command: ['node', ...appArguments(name)],
     environment: { ...appEnvironment, ...((more.environment as object | undefined) ?? {}) },
     depends_on: { ...completed, ...up(...alsoNeeds) },
     ports: published(...ports),

@@ -4,20 +4,14 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WeirError } from '@weir/flow';
 import { NativeStack, SERVER_NAMES } from '@weir/infra';
-import { PORTS, type PortName } from '@weir/topology';
+import { APP_PORTS, type AppName, appArguments, PORTS } from '@weir/topology';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 const READY_MS = 60_000;
 const STOP_MS = 20_000;
 
-const APPS = {
-  edge: 'edgeHttp',
-  aggregator: 'aggregatorHttp',
-  archiver: 'archiverHttp',
-  alerter: 'alerterHttp',
-} as const satisfies Record<string, PortName>;
-export type BenchApp = keyof typeof APPS;
-export const BENCH_APPS = Object.keys(APPS) as BenchApp[];
+export const BENCH_APPS = ['edge', 'aggregator', 'archiver', 'alerter'] as const satisfies readonly AppName[];
+export type BenchApp = (typeof BENCH_APPS)[number];
 
 /** Servers and apps of a benchmark, and what it needs to know about them. */
 export interface Pipeline {
@@ -142,7 +136,7 @@ export async function openPipeline(options: PipelineOptions): Promise<Pipeline> 
     await stopAll(children);
     await servers.stop();
   };
-  const url = (app: BenchApp): string => `http://127.0.0.1:${PORTS[APPS[app]] + servers.portOffset}`;
+  const url = (app: BenchApp): string => `http://127.0.0.1:${PORTS[APP_PORTS[app]] + servers.portOffset}`;
   try {
     const env = {
       ...process.env,
@@ -158,7 +152,7 @@ export async function openPipeline(options: PipelineOptions): Promise<Pipeline> 
     const profile = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`] : [];
     for (const app of BENCH_APPS) {
       const name = profile.length === 0 ? [] : [`--cpu-prof-name=${app}.cpuprofile`];
-      children.set(app, launch(app, [...profile, ...name, join(ROOT, `apps/${app}/src/main.ts`)], env, logs));
+      children.set(app, launch(app, [...profile, ...name, ...appArguments(app)], env, logs));
     }
     await Promise.all([...children].map(([app, child]) => untilReady(app, child, url(app), logs)));
     const processes = new Map<string, number>();

@@ -1,15 +1,8 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import {
-  type AppName,
-  CHECKOUT,
-  type Isolated,
-  isolated,
-  type Scope,
-  type SpawnedApp,
-  spawnApp,
-} from '@weir/testkit';
+import { CHECKOUT, type Isolated, isolated, type Scope, type SpawnedApp, spawnApp } from '@weir/testkit';
+import type { AppName } from '@weir/topology';
 
 const APPS = ['edge', 'aggregator', 'archiver', 'alerter'] as const satisfies readonly AppName[];
 

@@ -17,5 +17,3 @@ export function configFile(): string | undefined {
   if (given !== undefined && given !== '') return resolve(given);
   return [join(ROOT, 'weir.yaml'), join(ROOT, 'infra/demo/weir.yaml')].find((path) => existsSync(path));
 }
-
-export const appMain = (app: string): string => join(ROOT, 'apps', app, 'src', 'main.ts');

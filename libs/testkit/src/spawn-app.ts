@@ -1,20 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { WeirError } from '@weir/flow';
-import { PORTS, type PortName } from '@weir/topology';
+import { APP_PORTS, type AppName, appArguments, PORTS } from '@weir/topology';
+
 import { atEnd, type Scope } from './scope.ts';
 import { CHECKOUT } from './stack.ts';
 import { until } from './until.ts';
 
-export type AppName = 'edge' | 'aggregator' | 'archiver' | 'alerter' | 'gateway';
-const ADMIN_PORTS: Readonly<Record<AppName, PortName>> = {
-  edge: 'edgeHttp',
-  aggregator: 'aggregatorHttp',
-  archiver: 'archiverHttp',
-  alerter: 'alerterHttp',
-  gateway: 'gateway',
-};
 const READY_MS = 30_000;
 /** An app promises to drain within 15 s. */
 const STOP_MS = 20_000;
@@ -66,7 +58,7 @@ export async function spawnApp(
   const logs: string[] = [];
   let environment = env;
   let child = launch(name, environment, logs);
-  const url = `http://127.0.0.1:${PORTS[ADMIN_PORTS[name]] + Number(env.WEIR_PORTS__OFFSET ?? 0)}`;
+  const url = `http://127.0.0.1:${PORTS[APP_PORTS[name]] + Number(env.WEIR_PORTS__OFFSET ?? 0)}`;
 
   const running = () => child.exitCode === null && child.signalCode === null;
   const status = (): ExitStatus => ({ code: child.exitCode, signal: child.signalCode });
@@ -144,7 +136,7 @@ function launch(name: AppName, env: Readonly<Record<string, string>>, logs: stri
   const own = Object.entries(process.env).filter(
     ([key]) => !key.startsWith('WEIR_') && key !== 'NODE_TEST_CONTEXT',
   );
-  const child = spawn(process.execPath, [join('apps', name, 'src', 'main.ts')], {
+  const child = spawn(process.execPath, appArguments(name), {
     cwd: CHECKOUT,
     env: { ...Object.fromEntries(own), LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

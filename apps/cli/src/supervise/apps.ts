@@ -1,4 +1,4 @@
-import type { PortName } from '@weir/topology';
+import { APP_PORTS, type AppName, type PortName } from '@weir/topology';
 
 /** A process that `weir up` runs, in the order in which it stops. */
 export interface AppSpec {
@@ -12,10 +12,10 @@ export interface AppSpec {
 }
 
 export const FLEET: AppSpec = { name: 'fleet', port: 'fleetHttp', doors: [], stopRank: 0 };
-export const APPS: readonly AppSpec[] = [
-  { name: 'edge', port: 'edgeHttp', doors: ['mqtt', 'mqttWs'], stopRank: 1 },
-  { name: 'aggregator', port: 'aggregatorHttp', doors: [], stopRank: 2 },
-  { name: 'archiver', port: 'archiverHttp', doors: [], stopRank: 2 },
-  { name: 'alerter', port: 'alerterHttp', doors: [], stopRank: 2 },
-  { name: 'gateway', port: 'gateway', doors: [], stopRank: 2 },
+export const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
+  { name: 'edge', port: APP_PORTS.edge, doors: ['mqtt', 'mqttWs'], stopRank: 1 },
+  { name: 'aggregator', port: APP_PORTS.aggregator, doors: [], stopRank: 2 },
+  { name: 'archiver', port: APP_PORTS.archiver, doors: [], stopRank: 2 },
+  { name: 'alerter', port: APP_PORTS.alerter, doors: [], stopRank: 2 },
+  { name: 'gateway', port: APP_PORTS.gateway, doors: [], stopRank: 2 },
 ];

@@ -4,8 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Config, loadConfig } from '@weir/config';
 import { errorMessage, retrying, WeirError } from '@weir/flow';
 import { identify, requirePorts } from '@weir/infra';
-import { PORTS } from '@weir/topology';
-import { appMain, configFile, ROOT } from '../paths.ts';
+import { appArguments, PORTS } from '@weir/topology';
+import { configFile, ROOT } from '../paths.ts';
 import type { Progress } from '../progress.ts';
 import { applyPart, topologyParts } from '../topology.ts';
 import { AppProcess } from './app-process.ts';
@@ -191,7 +191,7 @@ export class Supervisor {
       app.start();
       return app;
     };
-    await Promise.all(APPS.map((spec) => this.#ready(launch(spec, [appMain(spec.name)]))));
+    await Promise.all(APPS.map((spec) => this.#ready(launch(spec, appArguments(spec.name)))));
     if (withFleet) await this.#ready(launch(FLEET, fleetArguments(dataDir)));
   }
 

@@ -1,0 +1,25 @@
+import type { PortName } from './ports.ts';
+
+/** Every app that runs as a process, and the port of its admin paths. */
+export const APP_PORTS = {
+  edge: 'edgeHttp',
+  aggregator: 'aggregatorHttp',
+  archiver: 'archiverHttp',
+  alerter: 'alerterHttp',
+  gateway: 'gateway',
+} as const satisfies Record<string, PortName>;
+export type AppName = keyof typeof APP_PORTS;
+
+/**
+ * V8 doubles its young generation under load (16 MiB to 64 MiB and more) and seldom gives it back. The edge promises to
+ * stay within 20 MiB of its size when its brokers are away. Measured with 200 devices at 10 Hz against a full spool:
+ * it grew by 80 MiB with V8's own limits, by 1 MiB with this one, at the same CPU.
+ */
+const NODE_FLAGS: Readonly<Partial<Record<AppName, readonly string[]>>> = {
+  edge: ['--max-semi-space-size=8'],
+};
+
+/** Arguments of node that run an app, relative to the checkout. */
+export function appArguments(app: AppName): string[] {
+  return [...(NODE_FLAGS[app] ?? []), `apps/${app}/src/main.ts`];
+}
