@@ -6,6 +6,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { errorMessage } from '@weir/flow';
 import { NativeStack, type Progress } from '@weir/infra';
+import { ensureChromium } from './chromium.ts';
 import { LAYERS, type Layer, STATIC_STEPS, type Step } from './layers.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -156,6 +157,7 @@ const layers = LAYERS.filter(({ name }) => asked(name));
 for (const layer of layers.filter(({ needsServers }) => !needsServers))
   await timed(layer.title, () => runLayer(layer));
 const onServers = layers.filter(({ needsServers }) => needsServers);
+if (asked('it')) await timed('a browser for the page tests', async () => ensureChromium());
 if (onServers.length > 0) {
   // A stack that somebody else started and named is used as it is, for quick repeated runs.
   const runAll = async (): Promise<void> => {

@@ -123,5 +123,3 @@ export function write(topic: string, database: Database, events: Events) {
 }
 
 const UNIQUE_VIOLATION = '23505';
-
-export { FencedError };

@@ -1,3 +1,3 @@
-export { type GateRefusal, REFUSALS } from './frame.ts';
+export type { GateRefusal } from './frame.ts';
 export { Gate } from './gate.ts';
 export { type GateEvents, GateHouse, type GateLimits } from './house.ts';
