@@ -2,7 +2,6 @@ import {
   allocateSeries,
   areMoved,
   type Database,
-  FencedError,
   loadWindows,
   type Move,
   movePartitions,

@@ -1,5 +1,4 @@
 import type { GateRefusal } from './frame.ts';
-import type { Gate } from './gate.ts';
 
 export interface GateLimits {
   /** Largest packet, fixed header included, bytes. */
@@ -28,18 +27,28 @@ export interface GateEvents {
   held(why: 'window' | 'rate' | 'spool'): void;
 }
 
+/** A connection, as the house sees it. */
+interface Resident {
+  /** Ends the connection when it has been silent for too long. */
+  checkSilence(): void;
+  /** Goes on with what it held back. */
+  pump(): void;
+  /** Writes what it collected. */
+  flush(): void;
+}
+
 /** What all gates share: limits, a coarse clock, the sweep for silent connections, and who waits for the spool. */
 export class GateHouse {
   readonly limits: GateLimits;
   readonly events: GateEvents;
-  readonly gates = new Set<Gate>();
+  readonly gates = new Set<Resident>();
   /** Milliseconds, at most `sweepMs` old: reading the real clock for every packet would show in the profile. */
   clock = performance.now();
   readonly sweepMs: number;
   partialBytes = 0;
   readonly #isBlocked: () => boolean;
-  readonly #waiting = new Set<Gate>();
-  readonly #dirty: Gate[] = [];
+  readonly #waiting = new Set<Resident>();
+  readonly #dirty: Resident[] = [];
   #flushing = false;
   readonly #sweep: NodeJS.Timeout;
 
@@ -67,10 +76,10 @@ export class GateHouse {
     return this.#waiting.size;
   }
 
-  waitForSpool(gate: Gate): void {
+  waitForSpool(gate: Resident): void {
     this.#waiting.add(gate);
   }
-  forget(gate: Gate): void {
+  forget(gate: Resident): void {
     this.gates.delete(gate);
     this.#waiting.delete(gate);
   }
@@ -85,7 +94,7 @@ export class GateHouse {
   }
 
   /** Writes what `gate` collected when this turn of the event loop ends. */
-  flushSoon(gate: Gate): void {
+  flushSoon(gate: Resident): void {
     this.#dirty.push(gate);
     if (this.#flushing) return;
     this.#flushing = true;
