@@ -2,17 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seeded } from '@weir/load';
 import { until } from '@weir/testkit';
+import { auditArchive, auditWindows } from '../support/audit.ts';
 import { ScriptedDevice, type ScriptedMessage } from '../support/device.ts';
 import { startPipeline } from '../support/pipeline.ts';
-import { assertWindows, type KnownReading } from '../support/recompute.ts';
-import {
-  archiveLines,
-  auditRabbit,
-  deadLetters,
-  kafkaLines,
-  storedWindows,
-  windowedReadings,
-} from '../support/sinks.ts';
+import type { KnownReading } from '../support/recompute.ts';
+import { auditRabbit, deadLetters, kafkaLines } from '../support/sinks.ts';
 
 const DEVICES = 1_000;
 const MESSAGES = 12;
@@ -175,23 +169,7 @@ test('every acknowledged reading of 1,000 devices is in every sink, and every wi
   assert.equal(lines.length, acknowledged.length + arrived.length, 'nothing is in Kafka twice');
 
   const known = [...acknowledged, ...arrived].flatMap(({ readings }) => readings);
-  await until(async () => (await windowedReadings(space)) >= known.length, {
-    deadlineMs: 60_000,
-    what: `${known.length} readings in windows`,
-    everyMs: 500,
-  });
-  // The last windows of the levels above are written when their devices have been silent for the idle timeout.
-  const windows = await until(
-    async () => {
-      const stored = await storedWindows(space);
-      return stored.filter(({ level }) => level === '1h').reduce((sum, { count }) => sum + count, 0) >=
-        known.length
-        ? stored
-        : false;
-    },
-    { deadlineMs: 60_000, what: 'the hour windows of silent devices', everyMs: 500 },
-  );
-  assertWindows(windows, known, 'after the journey');
+  const windows = await auditWindows(space, known, 60_000);
 
   await until(() => rabbit.readings.length >= known.length, {
     deadlineMs: 60_000,
@@ -206,22 +184,13 @@ test('every acknowledged reading of 1,000 devices is in every sink, and every wi
       `not in RabbitMQ: ${JSON.stringify(r)}`,
     );
 
-  const archived = await until(
-    async () => {
-      const stored = await archiveLines(space);
-      return stored.length >= lines.length ? stored : false;
-    },
-    { deadlineMs: 60_000, what: `${lines.length} lines in the archive`, everyMs: 1_000 },
-  );
-  const view = (all: typeof lines): string[] =>
-    all.map((l) => `${l.partition}/${l.offset}/${l.line} ${l.envelope.device} ${l.payload}`).sort();
-  assert.deepEqual(view(archived), view(lines), 'the archive holds the log byte for byte');
+  await auditArchive(space, lines, 60_000);
   assert.deepEqual(await deadLetters(space), []);
 
   await Promise.all([...devices.values()].map((device) => device.stop()));
   for (const app of Object.values(apps))
     assert.equal((await app.stop()).code, 0, `${app.name} drains and exits 0`);
   t.diagnostic(
-    `${DEVICES} devices, ${expectedMessages} messages, ${known.length} readings, ${windows.length} windows; QoS 0 lost ${qos0.length - arrived.length}`,
+    `${DEVICES} devices, ${expectedMessages} messages, ${known.length} readings, ${windows} windows; QoS 0 lost ${qos0.length - arrived.length}`,
   );
 });
