@@ -3,6 +3,7 @@ import { WeirError } from '@weir/flow';
 import { assemble, type Parts } from './assemble.ts';
 import { diskError, writeAll } from './files.ts';
 import { HEADER_BYTES, MAX_BODY_BYTES } from './frame.ts';
+import { lockFolder } from './lock.ts';
 import type { Group } from './memory.ts';
 import type { CursorReader } from './reader.ts';
 import type { Retention } from './retention.ts';
@@ -31,6 +32,7 @@ export class Spool {
   readonly #parts: Parts;
   readonly #readers: Readonly<Record<Destination, CursorReader>>;
   readonly #retention: Retention;
+  readonly #unlock: () => Promise<void>;
   readonly #reported = new Set<string>();
   readonly #freeListeners = new Set<() => void>();
   #active: { segment: Segment; file: DurableFile };
@@ -43,17 +45,22 @@ export class Spool {
   #failure: WeirError | null = null;
   #closed = false;
 
-  /** Throws `WEIR_SPOOL_CORRUPT` or `WEIR_SPOOL_FSYNC` with a sentence that says what to do. */
+  /** Throws `WEIR_SPOOL_CORRUPT`, `WEIR_SPOOL_FSYNC` or `WEIR_STATE` with a sentence that says what to do. */
   static async open(options: SpoolOptions): Promise<Spool> {
+    let unlock = async (): Promise<void> => {};
     try {
-      return new Spool(options, await assemble(options));
+      // a file system of a test's own is nobody else's
+      if (options.fs === undefined) unlock = await lockFolder(options.dir);
+      return new Spool(options, await assemble(options), unlock);
     } catch (error) {
+      await unlock();
       throw diskError('opening the spool', options.dir, error);
     }
   }
 
-  private constructor(options: SpoolOptions, parts: Parts) {
+  private constructor(options: SpoolOptions, parts: Parts, unlock: () => Promise<void>) {
     this.#options = options;
+    this.#unlock = unlock;
     this.#parts = parts;
     this.#active = parts.active;
     this.#nextN = parts.nextN;
@@ -143,6 +150,7 @@ export class Spool {
     await Promise.all(Object.values(this.#readers).map((reader) => reader.close()));
     if (this.#failure === null) await this.#retention.flush();
     await this.#active.file.close();
+    await this.#unlock();
   }
 
   get #pendingBytes(): number {
