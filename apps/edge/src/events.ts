@@ -2,6 +2,7 @@ import type { DeadLetterReason, DropReason } from '@weir/flow';
 import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
 import type { GateEvents, GateRefusal } from './gate/index.ts';
+import type { DroppedRecords } from './spool/index.ts';
 
 /** Acknowledgements are usually a few milliseconds away, so the scale begins below the common one. */
 const ACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -44,7 +45,7 @@ export class EdgeEvents implements GateEvents {
       'Readings by what became of them; a payload that could not be decoded counts as one',
       ['hop', 'outcome', 'reason'],
     );
-    this.#ledger = (outcome: string, reason: string) => ledger.labels({ hop: 'edge', outcome, reason });
+    this.#ledger = (outcome: string, reason: string, hop = 'edge') => ledger.labels({ hop, outcome, reason });
     this.#refusals = metrics.counter('weir_edge_refusals_total', 'Connections closed by the frame gate', [
       'reason',
     ]);
@@ -106,12 +107,17 @@ export class EdgeEvents implements GateEvents {
     this.totals.buried += count;
     this.#ledger('dead_lettered', reason).inc(count);
   }
-  dropped(reason: DropReason, readings: number): void {
+  dropped(reason: DropReason, readings: number, hop = 'edge'): void {
     this.totals.dropped += readings;
-    this.#ledger('dropped', reason).inc(readings);
+    this.#ledger('dropped', reason, hop).inc(readings);
     this.#limited(`dropped ${reason}`, (held) =>
       this.#log.warn({ reason, readings, held }, 'readings dropped: the spool takes no more'),
     );
+  }
+  /** A drop of `drop-oldest` happens on the way to one destination, after the reading was stored here. */
+  droppedBySpool({ reason, destination, readings }: DroppedRecords): void {
+    if (destination === null && readings === 0) this.eventDropped();
+    else this.dropped(reason, readings, destination === null ? 'edge' : `forward-${destination}`);
   }
   duplicate(readings: number): void {
     this.#ledger('duplicate', '').inc(readings);

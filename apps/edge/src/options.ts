@@ -40,7 +40,7 @@ export function spoolOptions(context: AppContext, events: EdgeEvents): SpoolOpti
     onFatal: (error) => context.fatal('writing the spool', error),
     onCorrupt: (damage) => events.spoolDamaged(damage),
     onTornTail: (tail) => events.spoolTorn(tail),
-    onDropped: ({ reason, readings }) => events.dropped(reason, readings),
+    onDropped: (dropped) => events.droppedBySpool(dropped),
     onGroup: ({ seconds }) => events.synced(seconds),
   };
 }

@@ -9,10 +9,11 @@ import {
   type Origin,
   type Part,
   readingPart,
+  type Settled,
 } from '../intake/intake.ts';
 import type { DecodedPayload } from '../steps/decode-payload.ts';
 import type { Broker, IncomingPublish } from './broker.ts';
-import type { Session, TopicEntry } from './session.ts';
+import { DURABLE, type Session, type TopicEntry } from './session.ts';
 
 type Callback = (error?: Error | null) => void;
 
@@ -55,24 +56,39 @@ export function brokerHooks(
       intake.event(entry.site, 'will', { device: session.principal.device, at, topic: packet.topic });
     const mid = qos === 2 && !isWill ? packet.messageId : undefined;
     if (mid !== undefined) {
-      if (session.unreleased.has(mid)) {
+      const { unreleased } = session;
+      const before = unreleased.get(mid);
+      if (before !== undefined) {
         // [MQTT-4.3.3-2] received before: answered again, never appended again
         packet.settled = true;
-        events.duplicate(1);
-        callback(null);
+        events.duplicate(readingsIn(packet, entry, at));
+        // not before the first one is durable, which another connection of the session may have sent
+        if (before === DURABLE) callback(null);
+        else before.push(callback);
         return;
       }
-      session.unreleased.add(mid);
+      const repeats: Callback[] = [];
+      unreleased.set(mid, repeats);
       const answer = callback;
       callback = (error) => {
-        if (error) session.unreleased.delete(mid);
+        if (unreleased.get(mid) === repeats) {
+          if (error) unreleased.delete(mid);
+          else unreleased.set(mid, DURABLE);
+        }
         answer(error);
+        for (const repeat of repeats) repeat(error);
       };
     }
     if (entry.kind === 'telemetry') telemetry(client, packet, entry, isWill, at, callback);
     else if (entry.kind === 'event') event(client, packet, entry, at, callback);
     else if (entry.kind === 'passed') broker().deliver(packet, client, callback);
     else refuse(packet, session.principal.device, entry.message, at, callback);
+  }
+
+  function readingsIn(packet: IncomingPublish, entry: TopicEntry, at: number): number {
+    if (entry.kind !== 'telemetry') return entry.kind === 'refused' ? 1 : 0;
+    const { count, refused } = decode(packet.payload, entry.metric, at);
+    return count + refused.length;
   }
 
   function telemetry(
@@ -102,13 +118,12 @@ export function brokerHooks(
       const origin: Origin = { system: 'mqtt', name: packet.topic, device: entry.device, at };
       for (const each of refused) parts.push(deadLetterPart(each, origin));
     }
-    const settled = (error: Error | null): void => {
+    const settled: Settled = (error, dropped) => {
       if (error !== null) {
         callback(error);
         return;
       }
-      if (count > 0) events.accepted(count, (Date.now() - at) / 1_000);
-      for (const each of refused) events.buried(each.reason);
+      intake.countKept(parts, dropped, at);
       // what is buried as a whole is no reading, and no subscriber gets it
       if (count > 0 && (packet.retain || broker().hasWideSubscribers)) {
         broker().deliver(packet, client, callback);
@@ -182,8 +197,8 @@ export function brokerHooks(
   ): void {
     packet.settled = true;
     const origin: Origin = { system: 'mqtt', name: packet.topic, device, at };
-    const settled = (error: Error | null): void => {
-      if (error === null) events.buried(why.reason);
+    const settled: Settled = (error, dropped) => {
+      if (error === null) intake.countKept(parts, dropped, at);
       callback(error);
     };
     const parts = [deadLetterPart({ ...why, bytes: packet.payload }, origin)];

@@ -3,7 +3,14 @@ import { type TopicTemplates, topicReader } from '@weir/reading';
 import type { Credentials } from '../auth/credentials.ts';
 import { anonymousPrincipal, devicePrincipal, type Principal } from '../auth/rights.ts';
 import type { EdgeEvents } from '../events.ts';
-import { deadLetterPart, type Intake, type Origin, type Part, readingPart } from '../intake/intake.ts';
+import {
+  deadLetterPart,
+  type Intake,
+  type Origin,
+  type Part,
+  readingPart,
+  type Settled,
+} from '../intake/intake.ts';
 import type { DecodedPayload, RefusedBytes } from '../steps/decode-payload.ts';
 import { Problem } from './problem.ts';
 import { resolveTopic, type TopicEntry } from './session.ts';
@@ -152,14 +159,12 @@ export function ingestHandler(options: IngestOptions): (request: IncomingMessage
     };
     if (parts.length === 0) return Promise.resolve(answer);
     return new Promise((resolve, reject) => {
-      const settled = (error: Error | null): void => {
+      const settled: Settled = (error, dropped) => {
         if (error !== null) {
           reject(new Problem('unavailable', 'The readings could not be stored; send them again.'));
           return;
         }
-        if (accepted > 0) events.accepted(accepted, (Date.now() - at) / 1_000);
-        for (const each of refusals) events.buried(each.reason);
-        resolve(answer);
+        resolve({ ...answer, accepted: intake.countKept(parts, dropped, at) });
       };
       if (!intake.offer(parts, settled)) reject(busy());
     });

@@ -14,7 +14,7 @@ import type { DecodedPayload } from '../steps/decode-payload.ts';
 import { Broker } from './broker.ts';
 import { brokerHooks, sessionOfClient } from './hooks.ts';
 import { sendLeftWills } from './left-wills.ts';
-import { Session, type TopicReaderOptions } from './session.ts';
+import { DURABLE, Session, type TopicReaderOptions, type Unreleased } from './session.ts';
 import { SessionStore } from './session-store.ts';
 
 export interface BrokerOptions {
@@ -97,10 +97,11 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
       principal = devicePrincipal(found.credential, templates);
     }
     const running = broker.find(client.id);
-    const taken = sessionOfClient(running)?.unreleased;
-    const unreleased = client.clean
-      ? new Set<number>()
-      : (taken ?? new Set(await store.unreleased(client.id)));
+    // the state of a clean session ends with it: its packet ids are free again
+    const taken = running?.clean === false ? sessionOfClient(running)?.unreleased : undefined;
+    const unreleased: Unreleased = client.clean
+      ? new Map()
+      : (taken ?? new Map((await store.unreleased(client.id)).map((id) => [id, DURABLE] as const)));
     (client.conn as Gate).session = new Session(client.id, principal, unreleased, topics);
     return null;
   }
@@ -112,7 +113,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     broker: () => broker,
     sessionOf: (clientId) => {
       const principal = clientId === '' ? null : principalOf(clientId);
-      return principal === null ? null : new Session(clientId, principal, new Set(), topics);
+      return principal === null ? null : new Session(clientId, principal, new Map(), topics);
     },
     maxSubscriptions: config.limits.subscriptions,
   });

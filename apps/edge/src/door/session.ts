@@ -64,20 +64,25 @@ export function resolveTopic(
 
 const KEPT_TOPICS = 64;
 
+/** Its publish is in the spool, and durable. */
+export const DURABLE = 'durable';
+/**
+ * [MQTT-4.3.3-2] Packet ids of QoS 2 publishes that were received and not yet released by PUBREL; with a publish that
+ * is not durable yet, the answers to those that repeat it.
+ */
+export type Unreleased = Map<number, typeof DURABLE | ((error?: Error | null) => void)[]>;
+
 /** One accepted MQTT connection. */
 export class Session {
   readonly clientId: string;
   readonly principal: Principal;
-  /**
-   * [MQTT-4.3.3-2] Packet ids of QoS 2 publishes that are in the spool and not yet released by PUBREL. A later
-   * connection of the same session takes the set over.
-   */
-  readonly unreleased: Set<number>;
+  /** A later connection of the same session takes it over. */
+  readonly unreleased: Unreleased;
   readonly #options: TopicReaderOptions;
   readonly #topics = new Map<string, TopicEntry>();
   subscriptions = 0;
 
-  constructor(clientId: string, principal: Principal, unreleased: Set<number>, options: TopicReaderOptions) {
+  constructor(clientId: string, principal: Principal, unreleased: Unreleased, options: TopicReaderOptions) {
     this.clientId = clientId;
     this.principal = principal;
     this.unreleased = unreleased;

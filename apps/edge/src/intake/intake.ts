@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { WeirError } from '@weir/flow';
+import { type DeadLetterReason, WeirError } from '@weir/flow';
 import {
   type DeadLetter,
   deadLetterHeaders,
@@ -19,26 +19,37 @@ export interface Part {
   readonly critical: boolean;
   /** Readings inside. */
   readonly count: number;
+  /** Of a dead letter. */
+  readonly reason?: DeadLetterReason;
   /** About what it takes while it waits. */
   readonly bytes: number;
   body(n: number): Buffer;
 }
 
-/** Called when every part is durable, or with an error when one is not: then nothing may be acknowledged. */
-export type Settled = (error: Error | null) => void;
+/**
+ * Called when every part is durable, or with an error when one is not: then nothing may be acknowledged. `dropped` are
+ * the parts that the policy of a full spool dropped instead; the spool has counted them.
+ */
+export type Settled = (error: Error | null, dropped: readonly Part[]) => void;
 
-interface Parked {
+interface Submission {
   readonly parts: readonly Part[];
   next: number;
-  readonly settled: Settled;
+  dropped: readonly Part[];
+  readonly done: (error: Error | null) => void;
 }
 
-const ignore: Settled = () => {};
+const ignore = (): void => {};
+const NONE: readonly Part[] = [];
+const stopped = (): Error =>
+  new WeirError('WEIR_SPOOL_FULL', 'transient', 'the edge stops with a full spool');
 const isCritical = (parts: readonly Part[]): boolean => parts.every((part) => part.critical);
 const bytesOf = (parts: readonly Part[]): number => parts.reduce((sum, part) => sum + part.bytes, 0);
 /** What may wait for room while critical readings still pass (spool policy `prioritize`). */
 const PASSING_BYTES = 8 << 20;
 const EVENT_BYTES = 256;
+/** Objects and closures of one part, and its headers when it is a dead letter. */
+const PART_BYTES = 512;
 
 /**
  * The one way into the spool. What the spool does not take now waits here in order; the gates stop forwarding as
@@ -49,11 +60,14 @@ export class Intake {
   readonly edge: string;
   readonly #spool: Spool;
   readonly #events: EdgeEvents;
-  readonly #parked: Parked[] = [];
+  readonly #parked: Submission[] = [];
   readonly #onFree: () => void;
   readonly #prioritizes: boolean;
   #parkedBytes = 0;
   #inFlight = 0;
+  /** Of those in flight, the ones from before the stop. */
+  #early = 0;
+  #stopping = false;
   #onSettled: (() => void) | null = null;
 
   constructor(edgeId: string, spool: Spool, events: EdgeEvents, whenFull: WhenFull, onFree: () => void) {
@@ -75,7 +89,11 @@ export class Intake {
   #mustWait(parts: readonly Part[]): boolean {
     return this.#parked.length > 0 && !(this.#prioritizes && isCritical(parts));
   }
-  #park(submission: Parked): void {
+  #park(submission: Submission): void {
+    if (this.#stopping) {
+      submission.done(stopped());
+      return;
+    }
     this.#parked.push(submission);
     this.#parkedBytes += bytesOf(submission.parts);
   }
@@ -90,73 +108,86 @@ export class Intake {
 
   /** Takes all parts, in this order, whatever the spool says; `settled` is called once. */
   submit(parts: readonly Part[], settled: Settled): void {
-    this.#inFlight++;
-    const submission = { parts, next: 0, settled: this.#counted(settled) };
+    const submission = this.#submission(parts, settled);
     if (this.#mustWait(parts) || !this.#append(submission)) this.#park(submission);
   }
 
   /** As `submit`, but false, and nothing taken, when the spool takes nothing at the moment. */
   offer(parts: readonly Part[], settled: Settled): boolean {
     if (this.#isFull && !(this.#prioritizes && isCritical(parts))) return false;
-    this.#inFlight++;
-    const submission: Parked = {
-      parts,
-      next: 0,
-      settled: this.#counted(settled),
-    };
+    const submission = this.#submission(parts, settled);
     if (this.#append(submission)) return true;
     if (submission.next === 0) {
-      this.#inFlight--;
+      this.#forget(!this.#stopping);
       return false;
     }
     this.#park(submission);
     return true;
   }
 
-  #counted(settled: Settled): Settled {
-    return (error) => {
-      this.#inFlight--;
-      settled(error);
-      if (this.#onSettled !== null && this.#inFlight <= this.#parked.length) this.#onSettled();
+  #submission(parts: readonly Part[], settled: Settled): Submission {
+    const isEarly = !this.#stopping;
+    this.#inFlight++;
+    if (isEarly) this.#early++;
+    const submission: Submission = {
+      parts,
+      next: 0,
+      dropped: NONE,
+      done: (error) => {
+        this.#forget(isEarly);
+        settled(error, submission.dropped);
+        if (this.#onSettled !== null && this.#early <= this.#parked.length) this.#onSettled();
+      },
     };
+    return submission;
+  }
+  #forget(isEarly: boolean): void {
+    this.#inFlight--;
+    if (isEarly) this.#early--;
   }
 
-  /** Resolves when everything that the spool has taken is durable. What still waits for room is not acknowledged. */
+  /**
+   * Begins the stop. Resolves when everything that the spool has taken so far is durable; what comes later, as QoS 0
+   * does until its connections are closed, is not waited for. What still waits for room is not acknowledged, and from
+   * now on nothing waits for room.
+   */
   async settle(): Promise<void> {
-    if (this.#inFlight > this.#parked.length) {
+    this.#stopping = true;
+    if (this.#early > this.#parked.length) {
       await new Promise<void>((resolve) => {
         this.#onSettled = resolve;
       });
     }
     this.#onSettled = null;
     this.#parkedBytes = 0;
-    for (const { settled } of this.#parked.splice(0)) {
-      settled(new WeirError('WEIR_SPOOL_FULL', 'transient', 'the edge stops with a full spool'));
-    }
+    for (const { done } of this.#parked.splice(0)) done(stopped());
   }
 
-  #append(submission: Parked): boolean {
+  #append(submission: Submission): boolean {
     const { parts } = submission;
     for (; submission.next < parts.length; submission.next++) {
       const part = parts[submission.next] as Part;
+      const n = this.#spool.nextN();
       const entry: SpoolEntry = {
         kind: part.kind,
         critical: part.critical,
         partition: part.partition,
         count: part.count,
-        body: part.body(this.#spool.nextN()),
+        body: part.body(n),
       };
       // done is called in the order of the appends, so the last one speaks for all of them
       const isLast = submission.next === parts.length - 1;
-      if (!this.#spool.append(entry, isLast ? submission.settled : ignore)) return false;
+      if (!this.#spool.append(entry, isLast ? submission.done : ignore)) return false;
+      // taken without a position: the policy drop-newest
+      if (this.#spool.nextN() === n) submission.dropped = [...submission.dropped, part];
     }
     return true;
   }
 
   #drain(): void {
     let done = 0;
-    while (done < this.#parked.length && this.#append(this.#parked[done] as Parked)) {
-      this.#parkedBytes -= bytesOf((this.#parked[done] as Parked).parts);
+    while (done < this.#parked.length && this.#append(this.#parked[done] as Submission)) {
+      this.#parkedBytes -= bytesOf((this.#parked[done] as Submission).parts);
       done++;
     }
     if (done > 0) this.#parked.splice(0, done);
@@ -167,6 +198,18 @@ export class Intake {
   event(site: string, kind: string, fields: Readonly<Record<string, unknown>>): void {
     const part = eventPart(site, kind, { ...fields, edge: this.edge });
     if (!this.offer([part], ignore)) this.#events.eventDropped();
+  }
+
+  /** Counts the parts of a submission that became durable at the moment; returns the readings in them. */
+  countKept(parts: readonly Part[], dropped: readonly Part[], at: number): number {
+    let readings = 0;
+    for (const part of parts) {
+      if (dropped.length > 0 && dropped.includes(part)) continue;
+      if (part.kind === 'reading') readings += part.count;
+      else if (part.reason !== undefined) this.#events.buried(part.reason);
+    }
+    if (readings > 0) this.#events.accepted(readings, (Date.now() - at) / 1_000);
+    return readings;
   }
 }
 
@@ -183,7 +226,7 @@ export function readingPart(
     partition,
     critical: head.critical === true,
     count,
-    bytes: payload.length,
+    bytes: payload.length + PART_BYTES,
     body: (n) => encodeEnvelope(prefix, { ...head, n }, payload),
   };
 }
@@ -221,7 +264,8 @@ export function deadLetterPart(refused: RefusedBytes, origin: Origin): Part {
     partition: origin.device === null ? 0 : partitionOf(origin.device, READINGS_PARTITIONS),
     critical: false,
     count: 1,
-    bytes: raw.length,
+    reason: refused.reason,
+    bytes: raw.length + PART_BYTES,
     body: () => deadLetterBody(origin.device, deadLetterHeaders(letter), raw),
   };
 }

@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createLogger, Metrics } from '@weir/observe';
+import { type Faults, faultFs, MemoryDisk, until } from '@weir/testkit';
+import type { Client } from 'aedes';
+import { brokerHooks } from '../door/hooks.ts';
+import { Session } from '../door/session.ts';
+import { EdgeEvents } from '../events.ts';
+import { Spool, type WhenFull } from '../spool/index.ts';
+import { decodePayload } from '../steps/decode-payload.ts';
+import { deadLetterPart, Intake, type Part, readingPart } from './intake.ts';
+
+const within = { deadlineMs: 5_000, everyMs: 1 };
+
+interface Rig {
+  readonly spool: Spool;
+  readonly intake: Intake;
+  readonly events: EdgeEvents;
+  readonly faults: Faults;
+  /** Sum of `weir_ledger_readings_total` over the samples with these labels. */
+  ledger(labels: Readonly<Record<string, string>>): Promise<number>;
+}
+
+/** The intake over a real spool on a disk in memory. */
+async function rig(whenFull: WhenFull, maxBytes = 64_000): Promise<Rig> {
+  const faults: Faults = {};
+  const metrics = new Metrics('edge');
+  const events = new EdgeEvents(createLogger({ app: 'edge', level: 'fatal', format: 'json' }), metrics);
+  const spool = await Spool.open({
+    dir: '/spool',
+    fs: faultFs(new MemoryDisk(), faults),
+    maxBytes,
+    segmentBytes: 4_000,
+    memoryBytes: 32_000,
+    whenFull,
+    saveMs: 1,
+    onFatal: (error) => assert.fail(error),
+    onDropped: (dropped) => events.droppedBySpool(dropped),
+  });
+  const intake = new Intake('edge-1', spool, events, whenFull, () => {});
+  return {
+    spool,
+    intake,
+    events,
+    faults,
+    async ledger(labels) {
+      const metric = await metrics.registry.getSingleMetric('weir_ledger_readings_total')?.get();
+      return (metric?.values ?? [])
+        .filter((value) =>
+          Object.entries(labels).every(
+            ([key, text]) => (value.labels as Record<string, unknown>)[key] === text,
+          ),
+        )
+        .reduce((sum, { value }) => sum + value, 0);
+    },
+  };
+}
+const part = (bytes = 400, count = 1): Part =>
+  readingPart('{"x":1', 3, { at: 1, critical: false }, Buffer.alloc(bytes, 0x31), count);
+
+test('the stop is over although QoS 0 publishes keep coming', async () => {
+  const { spool, intake, faults } = await rig('block', 1 << 20);
+  faults.fsyncDelayMs = 20;
+  let settled = 0;
+  let sending = true;
+  const send = (): void => {
+    if (!sending) return;
+    intake.offer([part(10)], () => settled++);
+    setTimeout(send, 1);
+  };
+  send();
+  await until(() => settled > 3, { ...within, what: 'some are durable' });
+  const stopping = intake.settle().then(() => true);
+  const late = new Promise<false>((resolve) => setTimeout(resolve, 2_000, false).unref());
+  assert.equal(await Promise.race([stopping, late]), true, 'settle() waits for what came after it');
+  sending = false;
+  await spool.close();
+});
+
+test('after the stop began nothing is parked: it is refused at once, and the spool closes', async () => {
+  const { spool, intake } = await rig('block');
+  const errors: (Error | null)[] = [];
+  while (spool.state !== 'blocked') {
+    intake.submit([part()], () => {});
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await intake.settle();
+  intake.submit([part()], (error) => errors.push(error));
+  await until(() => errors.length === 1, { ...within, what: 'an answer' });
+  assert.match(String(errors[0]), /stops/);
+  assert.equal(intake.parked, 0);
+  await spool.close();
+});
+
+function doors({ intake, events }: Rig) {
+  const hooks = brokerHooks({
+    intake,
+    events,
+    decode: decodePayload({ maxFutureMs: 300_000, maxReadings: 1_000, criticalMetrics: new Set() }),
+    broker: () => ({ hasWideSubscribers: false }) as never,
+    sessionOf: () => null,
+    maxSubscriptions: 1,
+  });
+  const session = new Session(
+    'd1',
+    { device: 'd1', site: 'plant', mayPublish: () => true, maySubscribe: () => false },
+    new Map(),
+    {
+      edge: intake.edge,
+      via: 'mqtt',
+      read: () => ({ kind: 'telemetry', site: 'plant', device: 'd1', metric: 't' }) as never,
+    },
+  );
+  const client = { id: 'd1', conn: { session } } as unknown as Client;
+  return (packet: object, done: (error?: Error | null) => void): void =>
+    hooks.authorizePublish(
+      client,
+      { cmd: 'publish', topic: 'a', payload: Buffer.from('[1,2]'), retain: false, ...packet } as never,
+      done,
+    );
+}
+
+test('a QoS 2 publish that comes again before its fsync is not answered before it', async () => {
+  const edge = await rig('block');
+  const publish = doors(edge);
+  edge.faults.fsyncDelayMs = 200;
+  const answers: string[] = [];
+  publish({ qos: 2, messageId: 7 }, () => answers.push('first'));
+  publish({ qos: 2, messageId: 7, dup: true }, () => answers.push('again'));
+  assert.equal(answers.length, 0);
+  await until(() => answers.length === 2, { ...within, what: 'both are answered' });
+  assert.deepEqual(answers, ['first', 'again']);
+  publish({ qos: 2, messageId: 7, dup: true }, () => answers.push('later'));
+  assert.equal(answers.at(-1), 'later');
+  assert.equal(edge.spool.stats.lastN, 1);
+  assert.equal(await edge.ledger({ outcome: 'stored' }), 2);
+  assert.equal(await edge.ledger({ outcome: 'duplicate' }), 4);
+  await edge.spool.close();
+});
+
+test('drop-newest: what is dropped is acknowledged and counted as dropped, not as stored', async () => {
+  const edge = await rig('drop-newest', 8_000);
+  const publish = doors(edge);
+  const payloads = ['[1,2]', '["x",1]', '{'];
+  let answered = 0;
+  for (let i = 0; i < 90; i++) {
+    publish({ qos: 1, messageId: i + 1, payload: Buffer.from(payloads[i % 3] as string) }, (error) => {
+      assert.equal(error, null);
+      answered++;
+    });
+    await until(() => edge.spool.stats.pendingBytes === 0, { ...within, what: 'it is written' });
+  }
+  await until(() => answered === 90, { ...within, what: 'all are answered' });
+  const sums = {
+    stored: await edge.ledger({ outcome: 'stored' }),
+    buried: await edge.ledger({ outcome: 'dead_lettered' }),
+    dropped: await edge.ledger({ outcome: 'dropped', reason: 'spool-drop-newest' }),
+  };
+  assert.ok(sums.dropped > 0 && sums.stored > 0, JSON.stringify(sums));
+  assert.equal(sums.stored + sums.buried + sums.dropped, 30 * 2 + 30 * 2 + 30, JSON.stringify(sums));
+  await edge.spool.close();
+});
+
+test('drop-oldest: a drop is counted at the hop that does not get the reading', async () => {
+  const edge = await rig('drop-oldest');
+  let stored = 0;
+  for (let i = 0; i < 400; i++) {
+    edge.intake.submit([part()], (error) => {
+      if (error === null) stored++;
+    });
+    await until(() => stored === i + 1, { ...within, what: 'it is durable' });
+  }
+  const each = await Promise.all(
+    ['edge', 'forward-kafka', 'forward-rabbitmq'].map((hop) => edge.ledger({ outcome: 'dropped', hop })),
+  );
+  assert.equal(each[0], 0);
+  assert.ok((each[1] as number) > 0);
+  assert.equal(each[1], each[2]);
+  await edge.spool.close();
+});
+
+test('what waits is bounded by what it takes in memory, not by its payload alone', () => {
+  const letter = deadLetterPart(
+    { reason: 'decode', stage: 's', message: 'm', bytes: Buffer.from('{') },
+    { system: 'mqtt', name: 't', device: 'd1', at: 1 },
+  );
+  for (const { bytes } of [part(1), letter]) assert.ok(bytes >= 500);
+});
