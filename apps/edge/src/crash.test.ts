@@ -219,9 +219,15 @@ test('kill -9: the wills of those who were connected are sent after the restart,
     payload: Buffer.from('0'),
     qos: 1 as const,
   });
-  await edge.connect('d1', false, will('d1'));
   const left = await edge.connect('d2', false, will('d2'));
   await left.disconnect();
+  await until(async () => /^weir_edge_connections\S* 0$/m.test(await edge.app.metrics()), {
+    deadlineMs: 10_000,
+    what: 'the leave of d2',
+  });
+  const stays = await edge.connect('d1', false, will('d1'));
+  // The store works in order: with this subscription in it, the will of d2 is gone and that of d1 is there.
+  await stays.subscribe(['cmd/v1/plant/d1/+', 1]);
   await edge.app.kill('SIGKILL');
   await edge.app.restart();
   await until(async () => /outcome="stored"[^\n]* 1\n/.test(await edge.app.metrics()), {

@@ -39,20 +39,16 @@ async function createTopics(space: Isolated, config?: Readonly<Record<string, st
 }
 /** A queue that gets all telemetry and events. */
 async function createQueue(space: Isolated): Promise<void> {
-  await applyTopology({ url: space.rabbitmqUrl });
+  // The test's own queue comes first: a message that waits for any queue would go to another one without it.
+  const bindings = [EXCHANGES.telemetry, EXCHANGES.events].map(({ name }) => ({ exchange: name, key: '#' }));
   await applyTopology(
     { url: space.rabbitmqUrl },
     {
-      exchanges: [],
-      queues: [
-        {
-          name: TEST_QUEUE,
-          arguments: { 'x-queue-type': 'quorum' },
-          bindings: [EXCHANGES.telemetry, EXCHANGES.events].map(({ name }) => ({ exchange: name, key: '#' })),
-        },
-      ],
+      exchanges: brokerTopology.exchanges,
+      queues: [{ name: TEST_QUEUE, arguments: { 'x-queue-type': 'quorum' }, bindings }],
     },
   );
+  await applyTopology({ url: space.rabbitmqUrl });
 }
 
 /** Everything in a topic, by partition, in the order of the log. */
