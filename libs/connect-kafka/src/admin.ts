@@ -1,4 +1,4 @@
-import { WeirError } from '@weir/flow';
+import { isTransient, retrying, WeirError } from '@weir/flow';
 import kafkajs, { type Admin as KafkaJsAdmin } from 'kafkajs';
 import { atMost, createKafka, SHORT_RETRY, within } from './client.ts';
 import { mapError, mapped } from './errors.ts';
@@ -6,13 +6,9 @@ import type { Admin, KafkaOptions, PartitionOffsets, TopicDefinition } from './t
 
 const CONNECT_DEADLINE_MS = 5_000;
 const CLOSE_DEADLINE_MS = 3_000;
-
-const typeOf = (error: unknown): string => {
-  for (let next = error; next instanceof Error; next = next.cause) {
-    if ('type' in next && typeof next.type === 'string') return next.type;
-  }
-  return '';
-};
+const APPLY_DEADLINE_MS = 30_000;
+/** Beyond the deadline of one request: some calls are several requests. */
+const CALL_SLACK_MS = 10_000;
 
 /** Topics, offsets and groups. Connects with the first call; after a failure the next call connects anew. */
 export function openAdmin(options: KafkaOptions): Admin {
@@ -53,17 +49,50 @@ export function openAdmin(options: KafkaOptions): Admin {
   const using = async <T>(doing: string, work: (admin: KafkaJsAdmin) => Promise<T>): Promise<T> => {
     if (closed) throw new WeirError('WEIR_STATE', 'fatal', `${doing}: the Kafka admin client is closed`);
     connecting ??= open();
+    const deadlineMs = (options.requestTimeoutMs ?? 30_000) + CALL_SLACK_MS;
     try {
-      return await work(await connecting);
+      const admin = await connecting;
+      // kafkajs can wait for ever on a connection that broke at the wrong moment.
+      return await within(
+        deadlineMs,
+        work(admin),
+        () => new WeirError('WEIR_TIMEOUT', 'transient', `${doing}: no answer in ${deadlineMs / 1000} s`),
+      );
     } catch (error) {
       await discard();
       throw mapError(doing, error);
     }
   };
 
+  /** True when this call made it. */
+  const create = async (
+    admin: KafkaJsAdmin,
+    { name, partitions, config }: TopicDefinition,
+  ): Promise<boolean> => {
+    try {
+      return await admin.createTopics({
+        waitForLeaders: false, // `mustBeUsable` asks for more than kafkajs does
+        topics: [
+          {
+            topic: name,
+            numPartitions: partitions,
+            replicationFactor: -1, // the broker's own default
+            configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+          },
+        ],
+      });
+    } catch (error) {
+      // One error for each topic, and there was one.
+      throw (error as { errors?: unknown[] }).errors?.[0] ?? error;
+    }
+  };
+
   const raisePartitions = async (admin: KafkaJsAdmin, topics: readonly TopicDefinition[]): Promise<void> => {
     if (topics.length === 0) return;
-    const { topics: found } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });
+    const found = await metadataOf(
+      admin,
+      topics.map(({ name }) => name),
+    );
     const counts = new Map(found.map(({ name, partitions }) => [name, partitions.length]));
     const small = topics.filter(({ name, partitions }) => (counts.get(name) ?? partitions) < partitions);
     if (small.length === 0) return;
@@ -84,36 +113,34 @@ export function openAdmin(options: KafkaOptions): Admin {
   };
 
   return {
-    applyTopics: (topics) =>
-      using(`creating topics ${topics.map(({ name }) => name).join(', ')}`, async (admin) => {
-        const present = new Set(await admin.listTopics());
-        const missing = topics.filter(({ name }) => !present.has(name));
-        for (const { name, partitions, config } of missing) {
-          await admin
-            .createTopics({
-              waitForLeaders: true,
-              topics: [
-                {
-                  topic: name,
-                  numPartitions: partitions,
-                  replicationFactor: -1, // the broker's own default
-                  configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
-                },
-              ],
-            })
-            .catch((error: unknown) => {
-              if (typeOf(error) !== 'TOPIC_ALREADY_EXISTS') throw error; // another process was faster
-            });
-        }
-        const kept = topics.filter(({ name }) => present.has(name));
-        await raisePartitions(admin, kept);
-        await alignConfig(admin, kept);
-        return { created: missing.map(({ name }) => name) };
-      }),
+    async applyTopics(topics) {
+      const doing = `creating topics ${topics.map(({ name }) => name).join(', ')}`;
+      const created = new Set<string>();
+      const since = performance.now();
+      await retrying(
+        () =>
+          using(doing, async (admin) => {
+            const present = new Set(await listAll(admin));
+            for (const topic of topics) {
+              if (!present.has(topic.name) && (await create(admin, topic))) created.add(topic.name);
+            }
+            const kept = topics.filter(({ name }) => present.has(name));
+            await raisePartitions(admin, kept);
+            await alignConfig(admin, kept);
+            for (const { name, partitions } of topics) await mustBeUsable(admin, name, partitions);
+          }),
+        {
+          maxMs: 1_000,
+          shouldRetry: (error) =>
+            !closed && isTransient(error) && performance.now() - since < APPLY_DEADLINE_MS,
+        },
+      );
+      return { created: [...created] };
+    },
 
     deleteTopics: (names) =>
       using(`deleting topics ${names.join(', ')}`, async (admin) => {
-        const present = new Set(await admin.listTopics());
+        const present = new Set(await listAll(admin));
         const topics = names.filter((name) => present.has(name));
         if (topics.length > 0) await admin.deleteTopics({ topics, timeout: 30_000 });
       }),
@@ -135,7 +162,13 @@ export function openAdmin(options: KafkaOptions): Admin {
         });
       }),
 
-    listTopics: () => using('listing topics', (admin) => admin.listTopics()),
+    groupSize: (groupId) =>
+      using(`reading the members of group ${groupId}`, async (admin) => {
+        const { groups } = await admin.describeGroups([groupId]);
+        return groups[0]?.members.length ?? 0;
+      }),
+
+    listTopics: () => using('listing topics', listAll),
 
     deleteGroups: (groupIds) =>
       using(`deleting groups ${groupIds.join(', ')}`, async (admin) => {
@@ -152,6 +185,35 @@ export function openAdmin(options: KafkaOptions): Admin {
       await discard();
     },
   };
+}
+
+/** kafkajs drops what the brokers answered to a metadata request that all of them refused, and stumbles over nothing. */
+async function answered<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new WeirError('WEIR_CONNECTION_LOST', 'transient', 'no broker answered for the topics', error);
+  }
+}
+
+const listAll = (admin: KafkaJsAdmin): Promise<string[]> => answered(admin.listTopics());
+
+async function metadataOf(admin: KafkaJsAdmin, topics: string[]) {
+  return (await answered(admin.fetchTopicMetadata({ topics }))).topics;
+}
+
+/** Throws a transient error unless every partition has a leader that answers; `createTopics` returns before that. */
+async function mustBeUsable(admin: KafkaJsAdmin, topic: string, partitions: number): Promise<void> {
+  const [found] = await metadataOf(admin, [topic]);
+  const led = found?.partitions.filter(({ leader }) => leader >= 0).length ?? 0;
+  const answering = led < partitions ? 0 : (await ends(admin, topic)).length;
+  if (answering >= partitions) return;
+  throw new WeirError(
+    'WEIR_CONNECT_FAILED',
+    'transient',
+    `topic ${topic}: ${answering} of ${partitions} partitions can be used yet`,
+  );
 }
 
 async function ends(admin: KafkaJsAdmin, topic: string): Promise<PartitionOffsets[]> {

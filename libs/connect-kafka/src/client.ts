@@ -3,13 +3,15 @@ import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { rateLimited } from '@weir/observe';
 import kafkajs, {
   CompressionTypes,
+  type Consumer,
   Kafka,
   type KafkaConfig,
   type LogEntry,
   logLevel,
+  type PartitionAssigner,
   type RetryOptions,
 } from 'kafkajs';
-import type { KafkaOptions } from './types.ts';
+import type { ConsumerOptions, KafkaOptions } from './types.ts';
 
 /**
  * kafkajs arms a timer with a negative delay (its throttle deadline starts at -1), and Node warns about it once.
@@ -71,6 +73,30 @@ export function createKafka(options: KafkaOptions, retry: RetryOptions): Kafka {
     logLevel: logLevel.WARN,
     logCreator: bridgeLog(options),
     ...(options.socketFactory === undefined ? {} : { socketFactory: options.socketFactory }),
+  });
+}
+
+/** A kafkajs consumer that hands over batches and leaves every other decision, restarts included, to its session. */
+export function createConsumer(
+  options: ConsumerOptions,
+  rebalanceTimeoutMs: number,
+  assigner: PartitionAssigner,
+): Consumer {
+  const retry: RetryOptions = { retries: 5, initialRetryTime: 50, maxRetryTime: 1_000, factor: 0.5 };
+  return createKafka(options, retry).consumer({
+    groupId: options.groupId,
+    sessionTimeout: options.sessionTimeoutMs,
+    rebalanceTimeout: rebalanceTimeoutMs,
+    heartbeatInterval: Math.min(1_000, Math.floor(options.sessionTimeoutMs / 4)),
+    maxBytesPerPartition: options.maxBytesPerPartition ?? 1 << 20,
+    maxBytes: 4 * (options.maxBytesPerPartition ?? 1 << 20),
+    minBytes: options.minBytes ?? 64 << 10,
+    maxWaitTimeInMs: options.maxWaitMs ?? 100,
+    allowAutoTopicCreation: false,
+    readUncommitted: true, // nobody writes transactions here, and it spares a filter over every record
+    partitionAssigners: [assigner],
+    // Every crash comes to the session; kafkajs never restarts on its own.
+    retry: { ...retry, restartOnFailure: () => Promise.resolve(false) },
   });
 }
 

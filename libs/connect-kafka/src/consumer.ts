@@ -3,17 +3,20 @@ import { errorMessage, fullJitter, isTransient, WeirError } from '@weir/flow';
 import { rateLimited } from '@weir/observe';
 import { openAdmin } from './admin.ts';
 import { Session } from './session.ts';
-import type { Consumer, ConsumerEvent, ConsumerOptions } from './types.ts';
+import type { Admin, Consumer, ConsumerEvent, ConsumerOptions } from './types.ts';
+
+/** Short, because an attempt is cheap: this is most of the time between a broker's return and the first record. */
+const BACKOFF = { baseMs: 100, maxMs: 1_500 };
 
 /**
  * A group member that keeps its own places: it reads where the app says, hands on in order, and commits only when
  * asked. Outages of the broker are bridged without end, with full jitter; anything unknown goes to `onFatal`.
  */
 export function openConsumer(options: ConsumerOptions): Consumer {
-  const admin = openAdmin(options);
   const aborted = new AbortController();
   const limit = rateLimited();
   let session: Session | null = null;
+  let admin: Admin | null = null;
   let supervising: Promise<void> | null = null;
   let stopping: Promise<void> | null = null;
   let lastError: Error | null = null;
@@ -38,25 +41,30 @@ export function openConsumer(options: ConsumerOptions): Consumer {
   };
 
   const supervise = async (): Promise<void> => {
+    let formerMember = '';
     for (let attempt = 0; !aborted.signal.aborted; attempt++) {
-      session = new Session(options, admin, emit);
+      // With each session new connections of every kind: the ones before may be silent without an error.
+      admin = openAdmin(options);
+      session = new Session(options, admin, emit, formerMember);
       session.run().catch(() => undefined); // its failures come through `ended`
       const error = await Promise.race([
         session.ended,
         aborted.signal.aborted ? null : whenAborted(aborted.signal),
       ]);
       if (error === null) return;
-      const { joinedOnce } = session;
+      const { memberId } = session;
+      if (memberId !== '') formerMember = memberId;
       await session.abandon();
       session = null;
+      void admin.close();
       if (!isTransient(error)) {
         lastError = error;
         options.onFatal(error);
         return;
       }
-      if (joinedOnce) attempt = 0;
+      if (memberId !== '') attempt = 0;
       lost(error);
-      await delay(fullJitter(attempt, { baseMs: 100, maxMs: 5_000 }), undefined, {
+      await delay(fullJitter(attempt, BACKOFF), undefined, {
         signal: aborted.signal,
       }).catch(() => undefined);
     }
@@ -67,7 +75,7 @@ export function openConsumer(options: ConsumerOptions): Consumer {
     await supervising;
     await session?.stop();
     session = null;
-    await admin.close();
+    await admin?.close();
   };
 
   return {
@@ -96,8 +104,7 @@ export function openConsumer(options: ConsumerOptions): Consumer {
       return session?.assigned ?? new Set<number>();
     },
     get healthy() {
-      if (session?.joinedOnce !== true) return false;
-      return performance.now() - session.lastBeatAt < options.sessionTimeoutMs;
+      return session?.healthy === true;
     },
     get lastError() {
       return lastError;

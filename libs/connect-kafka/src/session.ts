@@ -1,16 +1,20 @@
-import { WeirError } from '@weir/flow';
-import type { EachBatchPayload, Consumer as KafkaJsConsumer } from 'kafkajs';
+import { isTransient, retrying, WeirError } from '@weir/flow';
+import type { Cluster, EachBatchPayload, Consumer as KafkaJsConsumer, PartitionAssigner } from 'kafkajs';
 import { Assignment, type Slot } from './assignment.ts';
-import { atMost, createKafka } from './client.ts';
+import { atMost, createConsumer } from './client.ts';
 import { mapError } from './errors.ts';
+import { leaveGroup } from './leave-group.ts';
 import { toRecords } from './records.ts';
-import type { Admin, ConsumerEvent, ConsumerHandler, ConsumerOptions } from './types.ts';
+import type { Admin, ConsumerEvent, ConsumerHandler, ConsumerOptions, PartitionLag } from './types.ts';
+import { Watchdog } from './watchdog.ts';
 
 /** An app that takes longer than this for a batch has its partition paused, so that the others go on. */
 const PATIENCE_MS = 200;
-const STUCK_MS = 30_000;
-const CHECK_MS = 5_000;
 const DISCONNECT_DEADLINE_MS = 5_000;
+/** Attempts to learn where fresh partitions stand, before the session is given up: about 3 s. */
+const PLACE_ATTEMPTS = 8;
+
+const GIVEN_UP = new WeirError('WEIR_STATE', 'fatal', 'this session of the Kafka consumer was given up');
 
 /**
  * One life of a kafkajs consumer, from connecting to its end; `ended` tells why. Longer outages than kafkajs itself
@@ -18,8 +22,8 @@ const DISCONNECT_DEADLINE_MS = 5_000;
  */
 export class Session {
   readonly ended: Promise<Error>;
-  joinedOnce = false;
-  lastBeatAt = performance.now();
+  /** The group's name for this member, '' before the first join. */
+  memberId = '';
   readonly #end: (error: Error) => void;
   readonly #options: ConsumerOptions;
   readonly #handler: ConsumerHandler;
@@ -27,15 +31,29 @@ export class Session {
   readonly #emit: (event: ConsumerEvent) => void;
   readonly #assignment = new Assignment();
   readonly #consumer: KafkaJsConsumer;
-  readonly #watch: NodeJS.Timeout;
+  readonly #watchdog: Watchdog;
+  readonly #formerMember: string;
+  #cluster: Cluster | null = null;
   #closing = false;
+  /** Given up: kafkajs may still be at work behind a wait that never ended, and must not become a member again. */
+  #abandoned = false;
+  /** Rejects at the end, so that nobody waits for an answer of a broker that may be gone. */
+  readonly #givenUp = Promise.withResolvers<never>();
   #generation = 0;
   #commitNow: EachBatchPayload['commitOffsetsIfNecessary'] | null = null;
   /** Calls of `revoked` and `assigned`, in the order of the rebalances. */
   #membership: Promise<void> = Promise.resolve();
 
-  constructor(options: ConsumerOptions, admin: Admin, emit: (event: ConsumerEvent) => void) {
+  /** @param formerMember the member that this process was before, whose place it gives up first; or '' */
+  constructor(
+    options: ConsumerOptions,
+    admin: Admin,
+    emit: (event: ConsumerEvent) => void,
+    formerMember: string,
+  ) {
     this.#options = options;
+    this.#formerMember = formerMember;
+    const rebalanceTimeoutMs = Math.max(20_000, 2 * options.sessionTimeoutMs);
     this.#handler = options.handler;
     this.#admin = admin;
     this.#emit = emit;
@@ -44,32 +62,8 @@ export class Session {
       end = resolve;
     });
     this.#end = end;
-    this.#consumer = createKafka(options, {
-      retries: 5,
-      initialRetryTime: 50,
-      maxRetryTime: 1_000,
-      factor: 0.5,
-    }).consumer({
-      groupId: options.groupId,
-      sessionTimeout: options.sessionTimeoutMs,
-      rebalanceTimeout: Math.max(20_000, 2 * options.sessionTimeoutMs),
-      heartbeatInterval: Math.min(1_000, Math.floor(options.sessionTimeoutMs / 4)),
-      maxBytesPerPartition: options.maxBytesPerPartition ?? 1 << 20,
-      maxBytes: 4 * (options.maxBytesPerPartition ?? 1 << 20),
-      minBytes: options.minBytes ?? 64 << 10,
-      maxWaitTimeInMs: options.maxWaitMs ?? 100,
-      allowAutoTopicCreation: false,
-      readUncommitted: true, // nobody writes transactions here, and it spares a filter over every record
-      partitionAssigners: [this.#assignment.assigner],
-      // Every crash comes here; kafkajs never restarts on its own.
-      retry: {
-        retries: 5,
-        initialRetryTime: 50,
-        maxRetryTime: 1_000,
-        factor: 0.5,
-        restartOnFailure: () => Promise.resolve(false),
-      },
-    });
+    this.#givenUp.promise.catch(() => undefined);
+    this.#consumer = createConsumer(options, rebalanceTimeoutMs, this.#assigner);
     const { events } = this.#consumer;
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
       this.#onJoin(payload.memberId, payload.memberAssignment[options.topic] ?? []);
@@ -77,11 +71,26 @@ export class Session {
     this.#consumer.on(events.CRASH, ({ payload }) => {
       this.#end(mapError(`reading topic ${options.topic} as group ${options.groupId}`, payload.error));
     });
-    this.#consumer.on(events.HEARTBEAT, () => {
-      this.lastBeatAt = performance.now();
+    this.#watchdog = new Watchdog({
+      consumer: options,
+      rebalanceTimeoutMs,
+      admin,
+      assignment: this.#assignment,
+      stuck: (silentMs, what) => {
+        if (this.#closing) return;
+        this.#emit({ kind: 'stuck', silentMs });
+        this.#fail(what);
+      },
     });
-    this.#watch = setInterval(() => this.#check(), CHECK_MS);
-    this.#watch.unref();
+    this.#consumer.on(events.HEARTBEAT, () => this.#watchdog.beat());
+  }
+
+  /** A member by a recent heartbeat, which reads at least one partition unless others have them all. */
+  get healthy(): boolean {
+    const { lastBeatAt, standby } = this.#watchdog;
+    if (this.memberId === '' || performance.now() - lastBeatAt >= this.#options.sessionTimeoutMs)
+      return false;
+    return standby || [...this.#assignment.slots.values()].some(({ ready }) => ready);
   }
 
   get assigned(): ReadonlySet<number> {
@@ -94,7 +103,11 @@ export class Session {
     const { topic, groupId } = this.#options;
     try {
       await this.#consumer.connect();
+      if (this.#formerMember !== '' && this.#cluster !== null)
+        await leaveGroup(this.#cluster, groupId, this.#formerMember);
+      if (this.#closing) return;
       await this.#consumer.subscribe({ topics: [topic], fromBeginning: true });
+      if (this.#closing) return;
       await this.#consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
@@ -104,6 +117,34 @@ export class Session {
     } catch (error) {
       this.#end(mapError(`joining group ${groupId} for topic ${topic}`, error));
     }
+  }
+
+  readonly #assigner: PartitionAssigner = (config) => {
+    this.#cluster = config.cluster;
+    const inner = this.#assignment.assigner(config);
+    return {
+      ...inner,
+      // Called for every join request, right before it is sent.
+      protocol: (subscription) => {
+        this.#refuseAbandoned();
+        this.#watchdog.joins();
+        return inner.protocol(subscription);
+      },
+      assign: (group) => {
+        // An empty assignment would be kept until somebody else joins or leaves.
+        if (config.cluster.findTopicPartitionMetadata(this.#options.topic).length > 0)
+          return inner.assign(group);
+        throw new WeirError(
+          'WEIR_CONNECTION_LOST',
+          'transient',
+          `assigning topic ${this.#options.topic}: the broker shows no partition of it yet`,
+        );
+      },
+    };
+  };
+
+  #refuseAbandoned(): void {
+    if (this.#abandoned) throw GIVEN_UP;
   }
 
   /** Commits once, without kafkajs's retries: a retry after a rebalance would write places of lost partitions. */
@@ -131,6 +172,7 @@ export class Session {
   /** Orderly end: running batches, `revoked('stop')` with commits possible, leave the group. */
   async stop(): Promise<void> {
     this.#closing = true;
+    this.#givenUp.reject(GIVEN_UP);
     const slots = [...this.#assignment.slots.values()];
     this.#pause(slots);
     await Promise.all(slots.map(({ busy }) => busy));
@@ -144,11 +186,14 @@ export class Session {
     }
     this.#assignment.clear();
     await this.#disconnect();
+    this.#abandoned = true;
   }
 
   /** After `ended`: gives the partitions back to the app and the sockets to the system. */
   async abandon(): Promise<void> {
     this.#closing = true;
+    this.#abandoned = true;
+    this.#givenUp.reject(GIVEN_UP);
     const lost = this.#assignment.clear();
     await this.#disconnect();
     await this.#membership;
@@ -156,13 +201,14 @@ export class Session {
   }
 
   async #disconnect(): Promise<void> {
-    clearInterval(this.#watch);
+    this.#watchdog.stop();
     await atMost(DISCONNECT_DEADLINE_MS, this.#consumer.disconnect());
   }
 
   #onJoin(memberId: string, partitions: readonly number[]): void {
-    this.lastBeatAt = performance.now();
-    this.joinedOnce = true;
+    this.#refuseAbandoned();
+    this.#watchdog.joined(partitions.length);
+    this.memberId = memberId;
     const { lost, kept, fresh } = this.#assignment.joined(memberId, partitions);
     // kafkajs starts again at the committed offsets after a join; this runs before its next fetch.
     for (const slot of kept) if (slot.ready) this.#seek(slot);
@@ -187,18 +233,15 @@ export class Session {
 
   async #assign(fresh: readonly Slot[]): Promise<void> {
     if (fresh.length === 0 || this.#closing) return;
-    const lag = await this.#admin.groupLag(this.#options.groupId, this.#options.topic);
-    const places = new Map(lag.map((place) => [place.partition, place]));
+    // A new topic or a new coordinator answers with errors for a moment; joining again would only prolong that.
+    const places = await retrying(() => this.#places(fresh), {
+      attempts: PLACE_ATTEMPTS,
+      maxMs: 1_000,
+      shouldRetry: (error) => isTransient(error) && !this.#closing,
+    });
     await Promise.all(
       fresh.map(async (slot) => {
-        const place = places.get(slot.partition);
-        if (place === undefined) {
-          throw new WeirError(
-            'WEIR_CONNECTION_LOST',
-            'transient',
-            `partition ${slot.partition} of topic ${this.#options.topic} was assigned but is not there`,
-          );
-        }
+        const place = places.get(slot.partition) as PartitionLag;
         const { committed, start, end } = place;
         const wanted = (await this.#handler.assigned(slot.partition, place)) ?? committed ?? start;
         if (!this.#assignment.has(slot) || this.#closing) {
@@ -215,6 +258,21 @@ export class Session {
     );
   }
 
+  async #places(fresh: readonly Slot[]): Promise<Map<number, PartitionLag>> {
+    const lag = await Promise.race([
+      this.#admin.groupLag(this.#options.groupId, this.#options.topic),
+      this.#givenUp.promise,
+    ]);
+    const places = new Map(lag.map((place) => [place.partition, place]));
+    const missing = fresh.find(({ partition }) => !places.has(partition));
+    if (missing === undefined) return places;
+    throw new WeirError(
+      'WEIR_CONNECTION_LOST',
+      'transient',
+      `partition ${missing.partition} of topic ${this.#options.topic} was assigned but is not there`,
+    );
+  }
+
   #outOfRange(slot: Slot, wanted: bigint, start: bigint, end: bigint): bigint {
     const missing = start > wanted ? start - wanted : 0n;
     this.#emit({ kind: 'offset-out-of-range', partition: slot.partition, wanted, start, end, missing });
@@ -222,6 +280,7 @@ export class Session {
   }
 
   async #onBatch(payload: EachBatchPayload): Promise<void> {
+    this.#refuseAbandoned();
     const { batch, resolveOffset, isStale, isRunning } = payload;
     this.#commitNow = payload.commitOffsetsIfNecessary;
     const slot = this.#assignment.slots.get(batch.partition);
@@ -270,7 +329,15 @@ export class Session {
       ({ partition }) => partition === slot.partition,
     );
     if (place === undefined || !this.#assignment.has(slot)) return false;
-    if (slot.position > place.end || slot.position < place.start) {
+    if (slot.position > place.end) {
+      // The app holds what belongs to the old log: it must be asked again, as at a start.
+      this.#outOfRange(slot, slot.position, place.start, place.end);
+      this.#fail(
+        `partition ${slot.partition} has no offset ${slot.position} any more: the topic was made anew`,
+      );
+      return false;
+    }
+    if (slot.position < place.start) {
       slot.position = this.#outOfRange(slot, slot.position, place.start, place.end);
       if (first === slot.position) return true;
     } else if (first > slot.position) {
@@ -280,37 +347,10 @@ export class Session {
     return false;
   }
 
-  /** Every partition must move while it has something to read; one that does not is stuck inside the client. */
-  #check(): void {
-    const now = performance.now();
-    const silent = [...this.#assignment.slots.values()].filter(
-      ({ ready, busy, movedAt }) => ready && busy === null && now - movedAt > STUCK_MS,
-    );
-    if (silent.length === 0 || this.#closing) return;
-    const before = new Map(silent.map((slot) => [slot, slot.position]));
-    this.#admin.topicOffsets(this.#options.topic).then(
-      (offsets) => {
-        for (const { partition, end } of offsets) {
-          const slot = this.#assignment.slots.get(partition);
-          if (slot === undefined || slot.position !== before.get(slot)) continue;
-          if (end <= slot.position) {
-            slot.movedAt = performance.now();
-            continue;
-          }
-          const silentMs = Math.round(performance.now() - slot.movedAt);
-          this.#emit({ kind: 'stuck', silentMs });
-          this.#end(
-            new WeirError(
-              'WEIR_TIMEOUT',
-              'transient',
-              `reading partition ${partition}: nothing in ${silentMs} ms although ${end - slot.position} records wait`,
-            ),
-          );
-          return;
-        }
-      },
-      () => undefined, // the broker is away: the session notices by itself
-    );
+  /** Ends this session; the next begins anew. */
+  #fail(what: string): void {
+    this.#closing = true;
+    this.#end(new WeirError('WEIR_TIMEOUT', 'transient', what));
   }
 
   #seek(slot: Slot): void {

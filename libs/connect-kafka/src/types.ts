@@ -85,7 +85,7 @@ export type ConsumerEvent =
   | { readonly kind: 'assigned'; readonly partitions: readonly number[]; readonly generation: number }
   | { readonly kind: 'disconnected'; readonly error: Error }
   | { readonly kind: 'reconnected' }
-  /** No fetch for a while although the log has records to read; the consumer was restarted. */
+  /** No join, no heartbeat, no partition, or no fetch while records wait, for too long; the consumer starts anew. */
   | { readonly kind: 'stuck'; readonly silentMs: number }
   /**
    * The wanted offset is not in the log: retention removed it (reading goes on at the earliest record), or the
@@ -135,7 +135,10 @@ export interface Consumer {
   commit(offsets: ReadonlyMap<number, bigint>): Promise<readonly number[]>;
   /** Partitions of the current assignment; empty while disconnected. */
   readonly assigned: ReadonlySet<number>;
-  /** Joined a group and the last fetch succeeded. */
+  /**
+   * Member of the group by a recent heartbeat, and at least one partition is being read, or rightly none because the
+   * group has more members than the topic has partitions.
+   */
   readonly healthy: boolean;
   readonly lastError: Error | null;
 }
@@ -162,12 +165,18 @@ export interface PartitionLag extends PartitionOffsets {
 }
 
 export interface Admin {
-  /** Creates what is missing (with the broker's default replication factor), raises partition counts, aligns `config`. */
+  /**
+   * Creates what is missing (with the broker's default replication factor), raises partition counts, aligns `config`,
+   * and waits until every partition can be read and written. Tries for 30 s while the broker answers with transient
+   * errors, as it does for topics that are very new.
+   */
   applyTopics(topics: readonly TopicDefinition[]): Promise<{ readonly created: readonly string[] }>;
   /** Deletes topics that exist; missing ones are fine. */
   deleteTopics(names: readonly string[]): Promise<void>;
   topicOffsets(topic: string): Promise<PartitionOffsets[]>;
   groupLag(groupId: string, topic: string): Promise<PartitionLag[]>;
+  /** Members of a group; 0 when it does not exist. */
+  groupSize(groupId: string): Promise<number>;
   /** Names of all topics. */
   listTopics(): Promise<string[]>;
   deleteGroups(groupIds: readonly string[]): Promise<void>;
