@@ -52,8 +52,14 @@ export function brokerHooks(
       refuse(packet, null, 'the client of this will is not known any more', at, callback);
       return;
     }
-    if (isWill)
+    if (isWill) {
+      const answer = callback;
+      // aedes would remove a will that could not be stored: it stays for the next start
+      callback = (error) => {
+        if (!error) answer(null);
+      };
       intake.event(entry.site, 'will', { device: session.principal.device, at, topic: packet.topic });
+    }
     const mid = qos === 2 && !isWill ? packet.messageId : undefined;
     if (mid !== undefined) {
       const { unreleased } = session;

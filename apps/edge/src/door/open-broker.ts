@@ -83,6 +83,16 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     });
   };
 
+  /** What a kept session has received and not released. */
+  async function unreleasedOf(clientId: string): Promise<Unreleased> {
+    const running = broker.find(clientId);
+    if (running === null) {
+      return new Map((await store.unreleased(clientId)).map((id) => [id, DURABLE] as const));
+    }
+    // the state of a clean session ends with it: its packet ids are free again
+    return running.clean ? new Map() : (sessionOfClient(running)?.unreleased ?? new Map());
+  }
+
   async function login(
     client: Client,
     username: string | undefined,
@@ -96,12 +106,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
       if (!found.ok) return refusal(found.reason, username);
       principal = devicePrincipal(found.credential, templates);
     }
-    const running = broker.find(client.id);
-    // the state of a clean session ends with it: its packet ids are free again
-    const taken = running?.clean === false ? sessionOfClient(running)?.unreleased : undefined;
-    const unreleased: Unreleased = client.clean
-      ? new Map()
-      : (taken ?? new Map((await store.unreleased(client.id)).map((id) => [id, DURABLE] as const)));
+    const unreleased = client.clean ? new Map() : await unreleasedOf(client.id);
     (client.conn as Gate).session = new Session(client.id, principal, unreleased, topics);
     return null;
   }
@@ -139,8 +144,10 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     store,
     commandPrefix,
   );
-  store.onReleased = (clientId, id) => {
-    sessionOfClient(broker.find(clientId))?.unreleased.delete(id);
+  store.onReleased = (client, id) => {
+    for (const each of [client as unknown as Client, broker.find(client.id ?? '')]) {
+      sessionOfClient(each)?.unreleased.delete(id);
+    }
   };
   store.maySubscribe = (client, filter) =>
     sessionOfClient(client as unknown as Client)?.principal.maySubscribe(filter) ?? true;
@@ -162,6 +169,8 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     broker,
     close: async () => {
       await new Promise<void>((resolve) => broker.close(resolve));
+      // the wills of those who were connected are on their way into the spool
+      await intake.settle();
       await db.close();
     },
   };

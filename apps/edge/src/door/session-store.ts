@@ -12,6 +12,10 @@ interface StoredPacket {
   messageId?: number;
   dup: boolean;
 }
+interface PacketRef {
+  readonly cmd?: string;
+  readonly messageId: number;
+}
 interface ClientRef {
   readonly id?: string;
   readonly clientId?: string;
@@ -31,8 +35,8 @@ export class SessionStore extends AsyncLevelPersistence {
   readonly #wide = new Set<string>();
   readonly #queued = new Map<string, number>();
   onQueueFull: (clientId: string) => void = () => {};
-  /** A QoS 2 publish was released by PUBREL. */
-  onReleased: (clientId: string, packetId: number) => void = () => {};
+  /** A QoS 2 publish was released by PUBREL, or had been before. */
+  onReleased: (client: ClientRef, packetId: number) => void = () => {};
   /** Whether a client may have a subscription; aedes would store the refused ones of a SUBSCRIBE with the others. */
   maySubscribe: (client: ClientRef, filter: string) => boolean = () => true;
 
@@ -122,9 +126,24 @@ export class SessionStore extends AsyncLevelPersistence {
     );
   }
 
-  override async incomingDelPacket(client: ClientRef, packet: { readonly messageId: number }): Promise<void> {
+  override async incomingGetPacket(client: ClientRef, packet: PacketRef): Promise<unknown> {
+    try {
+      return await super.incomingGetPacket(client, packet);
+    } catch (error) {
+      // a PUBREL that comes again: the one before it was answered on a connection that is gone
+      if (packet.cmd === 'pubrel') this.onReleased(client, packet.messageId);
+      throw error;
+    }
+  }
+  override async incomingDelPacket(client: ClientRef, packet: PacketRef): Promise<void> {
     await super.incomingDelPacket(client, packet);
-    this.onReleased(client.id ?? '', packet.messageId);
+    this.onReleased(client, packet.messageId);
+  }
+
+  /** In one step, so that a stop or a crash right after a DISCONNECT leaves no will behind. */
+  override async delWill({ id = '' }: ClientRef): Promise<unknown> {
+    await this.#db.del(`will:${encodeURIComponent(id)}`);
+    return undefined;
   }
 
   /** Packet ids of QoS 2 publishes that were received but not yet released. */

@@ -11,7 +11,9 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     outgoingClearMessageId(client: object, packet: unknown): Promise<unknown>;
     outgoingStream(client: object): Readable;
     streamWill(brokers: object | null): Readable;
+    putWill(client: object, packet: object): Promise<void>;
     delWill(client: object): Promise<unknown>;
+    incomingGetPacket(client: object, packet: object): Promise<unknown>;
     incomingDelPacket(client: object, packet: object): Promise<void>;
     destroy(): Promise<void>;
   }

@@ -65,9 +65,10 @@ export class Intake {
   readonly #prioritizes: boolean;
   #parkedBytes = 0;
   #inFlight = 0;
-  /** Of those in flight, the ones from before the stop. */
+  /** Times that `settle` was called. */
+  #settles = 0;
+  /** Of those in flight, the ones that the last `settle` found. */
   #early = 0;
-  #stopping = false;
   #onSettled: (() => void) | null = null;
 
   constructor(edgeId: string, spool: Spool, events: EdgeEvents, whenFull: WhenFull, onFree: () => void) {
@@ -90,7 +91,7 @@ export class Intake {
     return this.#parked.length > 0 && !(this.#prioritizes && isCritical(parts));
   }
   #park(submission: Submission): void {
-    if (this.#stopping) {
+    if (this.#settles > 0) {
       submission.done(stopped());
       return;
     }
@@ -118,7 +119,7 @@ export class Intake {
     const submission = this.#submission(parts, settled);
     if (this.#append(submission)) return true;
     if (submission.next === 0) {
-      this.#forget(!this.#stopping);
+      this.#inFlight--;
       return false;
     }
     this.#park(submission);
@@ -126,33 +127,29 @@ export class Intake {
   }
 
   #submission(parts: readonly Part[], settled: Settled): Submission {
-    const isEarly = !this.#stopping;
+    const settles = this.#settles;
     this.#inFlight++;
-    if (isEarly) this.#early++;
     const submission: Submission = {
       parts,
       next: 0,
       dropped: NONE,
       done: (error) => {
-        this.#forget(isEarly);
+        this.#inFlight--;
+        if (settles < this.#settles) this.#early--;
         settled(error, submission.dropped);
         if (this.#onSettled !== null && this.#early <= this.#parked.length) this.#onSettled();
       },
     };
     return submission;
   }
-  #forget(isEarly: boolean): void {
-    this.#inFlight--;
-    if (isEarly) this.#early--;
-  }
-
   /**
-   * Begins the stop. Resolves when everything that the spool has taken so far is durable; what comes later, as QoS 0
+   * Begins the stop, or goes on with it. Resolves when everything that the spool has taken so far is durable; what comes later, as QoS 0
    * does until its connections are closed, is not waited for. What still waits for room is not acknowledged, and from
    * now on nothing waits for room.
    */
   async settle(): Promise<void> {
-    this.#stopping = true;
+    this.#settles++;
+    this.#early = this.#inFlight;
     if (this.#early > this.#parked.length) {
       await new Promise<void>((resolve) => {
         this.#onSettled = resolve;
