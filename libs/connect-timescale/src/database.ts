@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@weir/observe';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
@@ -38,6 +39,7 @@ export interface Database extends Runner {
 }
 
 const CONNECT_MS = 5_000;
+const ROLLBACK_MS = 1_000;
 
 /** A pool that never throws by itself: an idle connection that breaks is replaced at the next call. */
 export function openDatabase(options: DatabaseOptions): Database {
@@ -93,6 +95,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   ): Promise<void> => {
     try {
       const stream = client.query(copyFrom(statement));
+      // After its own deadline pg tells the stream a second time, when the connection is closed.
+      stream.on('error', () => undefined);
       const finished = once(stream, 'finish');
       for (const chunk of chunks) {
         if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), finished]);
@@ -133,7 +137,11 @@ export function openDatabase(options: DatabaseOptions): Database {
         return result;
       } catch (error) {
         failure = error as Error;
-        await run(client, doing, 'ROLLBACK').catch(() => undefined);
+        // A server that does not answer rolls back by itself when the connection is closed below.
+        await Promise.race([
+          run(client, doing, 'ROLLBACK').catch(() => undefined),
+          delay(ROLLBACK_MS, undefined, { ref: false }),
+        ]);
         throw error;
       } finally {
         client.release(broken(failure));

@@ -19,11 +19,15 @@ const LOST = new Set([
 const LOST_TEXT =
   /connection terminated|connection ended|timeout exceeded when trying to connect|not queryable/i;
 
+/** pg's own deadline: the server did not answer at all. */
+const READ_TIMEOUT = /query read timeout/i;
+
 /** The error of a database call as a `WeirError`; an error that is not the database's comes back as it is. */
 export function mapError(doing: string, error: unknown): unknown {
   if (error instanceof WeirError) return error;
   const { code } = error as { code?: unknown };
   const message = `${doing}: ${errorMessage(error)}`;
+  if (READ_TIMEOUT.test(message)) return new WeirError('WEIR_TIMEOUT', 'transient', message, error);
   if (typeof code === 'string' && (LOST.has(code) || LOST_TEXT.test(errorMessage(error))))
     return new WeirError('WEIR_CONNECTION_LOST', 'transient', message, error);
   if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return mapSqlState(code, message, error);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
-import { isolated, until } from '@weir/testkit';
+import { atEnd, cutProxy, isolated, until } from '@weir/testkit';
 import { LEVELS } from '@weir/topology';
 import { type Figures, LEVEL_MS, Window } from '@weir/windows';
 import {
@@ -128,6 +128,44 @@ test('a connection that is cut in a transaction gives a transient error, and the
     deadlineMs: 5_000,
     what: 'a new connection',
   });
+});
+
+test('a server that falls silent is a transient error after the deadline, also in COPY and COMMIT', async (t) => {
+  const url = new URL(space.timescaleUrl);
+  const proxy = await cutProxy(t, { host: url.hostname, port: Number(url.port || 5432) });
+  url.port = String(proxy.port);
+  // pg's own deadline is 5 s after the server's.
+  const silenced = openDatabase({ url: url.href, log, poolSize: 3, statementTimeoutMs: 100 });
+  atEnd(t, () => silenced.close());
+  let ready = 0;
+  const mutedWhenAllAreReady = async (): Promise<void> => {
+    if (++ready === 3) proxy.mute();
+    await until(() => ready === 3, { deadlineMs: 5_000, what: 'all three', everyMs: 5 });
+  };
+  const since = performance.now();
+  const outcomes = await Promise.allSettled([
+    silenced.transaction('asking', async (transaction) => {
+      await mutedWhenAllAreReady();
+      await transaction.query('asking', 'SELECT 1');
+    }),
+    silenced.transaction('copying', async (transaction) => {
+      await mutedWhenAllAreReady();
+      await transaction.copy('copying', 'COPY alerts FROM STDIN', [Buffer.from('x')]);
+    }),
+    silenced.transaction('committing', () => mutedWhenAllAreReady()),
+  ]);
+  const waited = performance.now() - since;
+  const errors = outcomes.map((outcome) => (outcome as PromiseRejectedResult).reason as WeirError);
+  assert.deepEqual(
+    errors.map(({ code, retry }) => [code, retry]),
+    errors.map(() => ['WEIR_TIMEOUT', 'transient']),
+  );
+  assert.deepEqual(
+    errors.map((error) => (error as { inDoubt?: boolean }).inDoubt === true),
+    [false, false, true],
+  );
+  assert.ok(waited < 9_000, `${waited} ms`);
+  assert.equal((await silenced.query('asking', 'SELECT 1')).length, 1);
 });
 
 test('rows come back bit for bit, at every level', async () => {
