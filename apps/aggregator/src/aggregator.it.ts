@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openConsumer } from '@weir/connect-kafka';
+import { openAdmin, openConsumer } from '@weir/connect-kafka';
 import { openDatabase } from '@weir/connect-timescale';
 import { atEnd, freeOffset, type Scope, spawnApp, until } from '@weir/testkit';
 import { Bench, log, metric, type Publish } from './testing.ts';
@@ -262,6 +262,33 @@ test('with the database away the fold stops at its limit, and everything is writ
     owned,
     'no partition moved',
   );
+});
+
+test('a readings topic that is made anew under a running aggregator is folded from its start', {
+  timeout: 120_000,
+}, async (t) => {
+  const bench = await Bench.open(t);
+  const draw = random(4);
+  const app = await spawnApp(t, 'aggregator', { ...bench.space.env, ...SETTINGS });
+  const start = Math.floor(Date.now() / 1_000) * 1_000 - 200_000;
+  for (let i = 0; i < 30; i++) await bench.send(second(bench, draw, start + i * 1_000, 40), 5);
+  await bench.folded();
+  const admin = openAdmin({ brokers: bench.space.brokers, clientId: 'test', log });
+  atEnd(t, () => admin.close());
+  await admin.deleteTopics([bench.topology.readings.name]);
+  await until(async () => !(await admin.listTopics()).includes(bench.topology.readings.name), {
+    deadlineMs: 15_000,
+    what: 'the topic to go',
+  });
+  await until(async () => (await fetch(`${app.url}/readyz`)).status === 503, {
+    deadlineMs: 20_000,
+    what: 'the aggregator to say that it has no partition',
+  });
+  await admin.applyTopics([bench.topology.readings]);
+  for (let i = 30; i < 35; i++) await bench.send(second(bench, draw, start + i * 1_000, 40), 50);
+  await bench.folded(30_000);
+  await bench.assertExact(OPTIONS);
+  assert.equal((await fetch(`${app.url}/readyz`)).status, 200);
 });
 
 async function readAll(t: Scope, bench: Bench, count: number) {

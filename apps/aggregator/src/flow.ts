@@ -20,7 +20,12 @@ export async function aggregate(context: AppContext): Promise<void> {
   const { readings, deadLetters, groups } = kafkaTopology(config.namespace);
   const { statementTimeout, poolSize, url } = config.timescale;
   const events = aggregatorEvents(metrics, log);
-  const kafka = { brokers: config.kafka.brokers, clientId: 'weir-aggregator', log };
+  const kafka = {
+    brokers: config.kafka.brokers,
+    clientId: 'weir-aggregator',
+    requestTimeoutMs: config.kafka.requestTimeout,
+    log,
+  };
   const database = openDatabase({
     url,
     poolSize,
@@ -28,7 +33,7 @@ export async function aggregate(context: AppContext): Promise<void> {
     log,
     name: 'weir-aggregator',
   });
-  const producer = openProducer({ ...kafka, requestTimeoutMs: config.kafka.requestTimeout });
+  const producer = openProducer(kafka);
   const partitions = new Partitions(config.aggregator.maxUncommitted);
   const giveUp = new AbortController();
   const windows = {

@@ -74,7 +74,7 @@ export class Membership {
   /** True, or what is missing. */
   ready(): true | string {
     if (this.consumer.healthy) return true;
-    return this.consumer.lastError?.message ?? 'joining the Kafka group';
+    return this.consumer.lastError?.message ?? 'no partition of the readings is assigned here yet';
   }
 
   /** For lag tools only: a commit that fails is made good by the next. */

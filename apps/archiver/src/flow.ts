@@ -48,7 +48,9 @@ export async function archiveReadings(context: AppContext): Promise<void> {
   context.readyWhen('minio', () => missing === '' || missing);
   context.readyWhen(
     'kafka',
-    () => consumer.healthy || (consumer.lastError?.message ?? 'not yet in the group'),
+    () =>
+      consumer.healthy ||
+      (consumer.lastError?.message ?? 'no partition of the readings is assigned here yet'),
   );
   context.onStop('accept', 'archive', () => archive.hurry());
   context.onStop('flush', 'consumer', () => consumer.stop());
