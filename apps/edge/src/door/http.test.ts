@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { basic, post } from '../testing/post.ts';
 import { openRig } from '../testing/rig.ts';
 
+const NDJSON = { 'content-type': 'application/x-ndjson' };
+
 test('HTTP: one reading, an array and NDJSON are durable before the answer', async (t) => {
   const rig = await openRig(t, { devices: [{ device: 'd1' }] });
   const one = await post(rig, '/ingest/v1/plant/d1/temperature', '{"value":21.4}');
@@ -35,7 +37,7 @@ test('HTTP: one reading, an array and NDJSON are durable before the answer', asy
 test('HTTP: each refusal is a problem document', async (t) => {
   const rig = await openRig(t, {
     devices: [{ device: 'd1' }, { device: 'd2' }],
-    env: { WEIR_EDGE__LIMITS__HTTP_BODY: '1KiB' },
+    env: { WEIR_EDGE__LIMITS__HTTP_BODY: '24KiB' },
   });
   const cases: [string, Promise<Response>, number, string][] = [
     ['no credentials', post(rig, '/ingest/v1/plant/d1', '1', { authorization: '' }), 401, 'unauthorized'],
@@ -50,7 +52,8 @@ test('HTTP: each refusal is a problem document', async (t) => {
     ['a name with a dot', post(rig, '/ingest/v1/plant/a.b', '1'), 404, 'not-found'],
     ['bad percent encoding', post(rig, '/ingest/v1/plant/%ff', '1'), 404, 'not-found'],
     ['GET', fetch(`${rig.url}/ingest/v1/plant/d1`), 405, 'method-not-allowed'],
-    ['too large', post(rig, '/ingest/v1/plant/d1', 'x'.repeat(2_000)), 413, 'body-too-large'],
+    ['too large', post(rig, '/ingest/v1/plant/d1', 'x'.repeat(30_000)), 413, 'body-too-large'],
+    ['too many lines', post(rig, '/ingest/v1/plant/d1', 'x\n'.repeat(10_001), NDJSON), 413, 'body-too-large'],
     [
       'another type',
       post(rig, '/ingest/v1/plant/d1', '1', { 'content-type': 'text/csv' }),
@@ -70,4 +73,13 @@ test('HTTP: each refusal is a problem document', async (t) => {
     );
   }
   assert.equal((await rig.records()).length, 0);
+});
+
+test('HTTP: a dead letter belongs to the device that sent it, however the path is escaped', async (t) => {
+  const rig = await openRig(t, { devices: [{ device: 'd1' }] });
+  assert.equal((await post(rig, '/ingest/v1/plant/d1%2Ftemperature', '{')).status, 202);
+  assert.deepEqual(
+    (await rig.deadLetters()).map(({ key }) => key),
+    ['d1'],
+  );
 });

@@ -36,6 +36,8 @@ export interface IngestAnswer {
 
 const PATH = /^\/ingest\/v1\/([^/]+)\/([^/]+)(?:\/([^/]+))?$/;
 const SHOWN_PROBLEMS = 10;
+/** Each line may become a dead letter that is much larger than itself. */
+const MAX_LINES = 10_000;
 const NEWLINE = 10;
 
 /** `POST /ingest/v1/{site}/{device}[/{metric}]`: resolves when everything is durable; throws `Problem`. */
@@ -126,7 +128,7 @@ export function ingestHandler(options: IngestOptions): (request: IncomingMessage
     return store(entry, type === 'json' ? [payload] : lines(payload), {
       system: 'http',
       name: path,
-      device,
+      device: entry.device, // a level of the path may hold an escaped "/"
       at,
     });
   };
@@ -183,6 +185,9 @@ function lines(body: Buffer): Buffer[] {
     const next = to + 1;
     if (to > from && body[to - 1] === 13) to--;
     if (to > from) found.push(body.subarray(from, to));
+    if (found.length > MAX_LINES) {
+      throw new Problem('body-too-large', `The body may have ${MAX_LINES} lines.`);
+    }
     from = next;
   }
   return found;

@@ -61,14 +61,14 @@ export async function openMqttDoor(
   events: EdgeEvents,
   listeners: MqttListeners,
 ): Promise<MqttDoor> {
-  const accept = (transport: Duplex): void => {
+  const accept = (transport: Duplex, bytesRead?: () => number): void => {
     if (house.isFull) {
       events.refused('connections');
       transport.on('error', () => {});
       transport.destroy();
       return;
     }
-    broker.handle(new Gate(transport, house));
+    broker.handle(new Gate(transport, house, bytesRead));
   };
   const acceptSocket = (socket: Socket): void => {
     socket.setNoDelay(true);
@@ -78,7 +78,14 @@ export async function openMqttDoor(
   const servers: { server: Server; port: number; what: string }[] = [
     { server: createServer(acceptSocket), port: listeners.tcpPort, what: 'MQTT' },
   ];
-  const web = createHttpServer((_request, response) => {
+  const { connectMs, connections } = house.limits;
+  // the time for a CONNECT begins with the upgrade; before it a peer that says nothing has as much again
+  const slowness = {
+    headersTimeout: connectMs,
+    requestTimeout: connectMs,
+    connectionsCheckingInterval: house.sweepMs,
+  };
+  const web = createHttpServer(slowness, (_request, response) => {
     response.writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' });
     response.end('MQTT over WebSocket\n');
   });
@@ -90,7 +97,9 @@ export async function openMqttDoor(
     handleProtocols: (offered) =>
       offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false,
   });
-  sockets.on('connection', (socket) => accept(createWebSocketStream(socket)));
+  sockets.on('connection', (socket, { socket: under }) =>
+    accept(createWebSocketStream(socket), () => under.bytesRead),
+  );
   // the listening errors are reported by `listen`
   sockets.on('error', () => {});
   servers.push({ server: web, port: listeners.wsPort, what: 'MQTT over WebSocket' });
@@ -98,13 +107,16 @@ export async function openMqttDoor(
     const tls = createTlsServer({
       ...listeners.tls,
       minVersion: 'TLSv1.2',
-      handshakeTimeout: house.limits.connectMs,
+      handshakeTimeout: connectMs,
     });
     tls.on('secureConnection', acceptSocket);
     tls.on('tlsClientError', (error) => events.clientError(null, error));
     servers.push({ server: tls, port: listeners.tlsPort, what: 'MQTT over TLS' });
   }
   for (const { server, port, what } of servers) {
+    // also those that are not at a gate yet, in a handshake of TLS or HTTP
+    server.maxConnections = connections;
+    server.on('drop', () => events.refused('connections'));
     await listen(server, port, listeners.host, what, BACKLOG);
     server.on('error', (error) => events.failed(`${what} listener`, error));
   }

@@ -41,11 +41,17 @@ export class Gate extends Duplex {
   #rateTimer: NodeJS.Timeout | null = null;
   #keepaliveMs: number;
   #lastSeen: number;
+  readonly #bytesRead: (() => number) | undefined;
+  #seenBytes = 0;
+  #unseenBytes = 0;
   #dirty = false;
   #needsDrain = false;
 
-  constructor(transport: Duplex, house: GateHouse) {
+  /** @param bytesRead of the socket below a transport that keeps unfinished messages to itself, as WebSocket does */
+  constructor(transport: Duplex, house: GateHouse, bytesRead?: () => number) {
     super({ autoDestroy: false, emitClose: true });
+    this.#bytesRead = bytesRead;
+    this.#seenBytes = bytesRead?.() ?? 0;
     this.#house = house;
     this.#transport = transport;
     this.openedAt = performance.now();
@@ -84,6 +90,7 @@ export class Gate extends Duplex {
   #arrived(chunk: Buffer): void {
     this.#lastSeen = this.#house.clock;
     if (this.destroyed) return;
+    if (this.#bytesRead !== undefined) this.#countUnseen(this.#bytesRead(), 0);
     if (this.#held !== null) {
       this.#held = Buffer.concat([this.#held, chunk]);
       return;
@@ -192,6 +199,12 @@ export class Gate extends Duplex {
     if (this.#house.partialBytes > this.#house.limits.partialBytes) this.#refuse('partial-memory');
   }
 
+  #countUnseen(seen: number, unseen: number): void {
+    this.#seenBytes = seen;
+    this.#house.partialBytes += unseen - this.#unseenBytes;
+    this.#unseenBytes = unseen;
+  }
+
   #reasonToHold(first: number): Hold | null {
     if (this.#phase === 'connack') return 'connack';
     if (first >> 4 !== TYPE.publish) return null;
@@ -289,6 +302,10 @@ export class Gate extends Duplex {
     } else if (now - this.#lastSeen > this.#keepaliveMs * KEEPALIVE_FACTOR + this.#house.sweepMs) {
       this.#refuse('keepalive');
     }
+    if (this.#bytesRead === undefined || this.#hold !== null || this.destroyed) return;
+    this.#countUnseen(this.#seenBytes, this.#bytesRead() - this.#seenBytes);
+    const isOver = this.#house.partialBytes > this.#house.limits.partialBytes;
+    if (isOver && this.#unseenBytes > 0) this.#refuse('partial-memory');
   }
 
   #refuse(reason: GateRefusal): void {
@@ -348,7 +365,8 @@ export class Gate extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.flush();
     this.#house.forget(this);
-    this.#house.partialBytes -= this.#partial.bytes;
+    this.#house.partialBytes -= this.#partial.bytes + this.#unseenBytes;
+    this.#unseenBytes = 0;
     this.#partial.drop();
     this.#held = null;
     this.#inbox = [];
