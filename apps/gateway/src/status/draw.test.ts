@@ -130,3 +130,27 @@ test('lag, readiness, dead letters and a lost cache are degraded, each with its 
   assert.equal(figures.deadLetters, 5);
   assert.equal(figures.archiveLag, null);
 });
+
+test('what the archiver holds for its next object is no lag; what waits too long or is not read is', () => {
+  const kafka = {
+    ok: true,
+    value: {
+      ...{ written: 9, partitions: 12, deadLetters: 0 },
+      aggregator: { lag: 0, worst: null },
+      archiver: { lag: 20_000, worst: null },
+    },
+  } as const;
+  const archiver = (held: number, oldest: number) =>
+    stageOf(
+      snapshot(1, '', {
+        kafka,
+        archiver: view(
+          `# TYPE weir_ledger_in_flight gauge\nweir_ledger_in_flight{hop="archiver"} ${held}\n# TYPE weir_archive_oldest_unarchived_seconds gauge\nweir_archive_oldest_unarchived_seconds ${oldest}\n`,
+        ),
+      }),
+      'archiver',
+    );
+  assert.equal(archiver(19_900, 45).state, 'ok');
+  assert.equal(archiver(1_000, 45).detail, '19,000 records behind the end of the log.');
+  assert.equal(archiver(20_000, 240).detail, 'Its oldest reading has waited 240 s for its object.');
+});

@@ -14,6 +14,8 @@ export type Picture = Omit<Status, 'doors'>;
 
 /** Records behind which a consumer counts as degraded. */
 const LAG_DEGRADED = 5_000;
+/** Seconds for which the archiver may hold a reading; objects are finished after `archiver.objectAge`, 60 s by default. */
+const HELD_DEGRADED_S = 180;
 
 const figure = (name: string, value: number | null, unit = ''): Figure => ({ name, value, unit });
 
@@ -45,6 +47,19 @@ function unready(probe: Probe<AppView>): Verdict | false {
 function behind(lag: number | null, what: string): Verdict | false {
   return (
     lag !== null && lag > LAG_DEGRADED && degraded(`${lag.toLocaleString('en-GB')} records behind ${what}.`)
+  );
+}
+
+/** What the archiver has not read. Its group offset stays behind on purpose until what it holds is an object. */
+function unread({ archiveLag, archiveHeld }: Numbers): number | null {
+  return archiveLag === null || archiveHeld === null ? null : Math.max(0, archiveLag - archiveHeld);
+}
+
+function held({ archiveOldest }: Numbers): Verdict | false {
+  return (
+    archiveOldest !== null &&
+    archiveOldest > HELD_DEGRADED_S &&
+    degraded(`Its oldest reading has waited ${Math.round(archiveOldest)} s for its object.`)
   );
 }
 
@@ -106,7 +121,7 @@ function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number 
       name: 'Edge',
       verdict: edge,
       rate: rate('acknowledged'),
-      rateUnit: 'acknowledged/s',
+      rateUnit: 'acks/s',
       figures: [
         figure('acknowledged', n.acknowledged),
         figure('dead letters', n.edgeBuried),
@@ -166,12 +181,12 @@ function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number 
       verdict: judge(
         s.archiver,
         'The archiver',
-        [unready(s.archiver), behind(n.archiveLag, 'the end of the log')],
+        [unready(s.archiver), held(n), behind(unread(n), 'the end of the log')],
         'Packs the raw readings into objects.',
       ),
       rate: rate('archived'),
-      rateUnit: 'readings/s',
-      figures: [figure('lag', n.archiveLag)],
+      rateUnit: 'messages/s',
+      figures: [figure('in hand', n.archiveHeld), figure('uncommitted', n.archiveLag)],
     },
     {
       id: 'minio',

@@ -37,6 +37,10 @@ export interface Numbers {
   readonly objectBytes: number | null;
   /** Envelopes that the archiver took. */
   readonly archived: number | null;
+  /** Envelopes that it holds for objects that are not finished. */
+  readonly archiveHeld: number | null;
+  /** Age of the oldest of them in seconds. */
+  readonly archiveOldest: number | null;
   readonly evaluated: number | null;
   readonly firing: number | null;
   readonly queued: number | null;
@@ -86,6 +90,8 @@ export function numbersOf(snapshot: Snapshot): Numbers {
       ledger(archiver, { hop: 'archiver', outcome: 'stored' }),
       archiver?.sum('weir_ledger_in_flight', { hop: 'archiver' }) ?? null,
     ),
+    archiveHeld: archiver?.sum('weir_ledger_in_flight', { hop: 'archiver' }) ?? null,
+    archiveOldest: archiver?.sum('weir_archive_oldest_unarchived_seconds') ?? null,
     evaluated: ledger(alerter, { hop: 'alerter', outcome: 'stored' }),
     firing: snapshot.timescale.ok ? snapshot.timescale.value.firingAlerts : null,
     queued: queues === null ? null : total(queues, (queue) => !isDeadLetterQueue(queue)),
