@@ -13,7 +13,7 @@ import {
 } from '../intake/intake.ts';
 import type { DecodedPayload } from '../steps/decode-payload.ts';
 import type { Broker, IncomingPublish } from './broker.ts';
-import { DURABLE, type Session, type TopicEntry } from './session.ts';
+import { DURABLE, RESTORED, type Session, type TopicEntry } from './session.ts';
 
 type Callback = (error?: Error | null) => void;
 
@@ -64,12 +64,14 @@ export function brokerHooks(
     if (mid !== undefined) {
       const { unreleased } = session;
       const before = unreleased.get(mid);
-      if (before !== undefined) {
+      // [MQTT-3.3.1-1] without DUP it is sent for the first time: its packet id was free again
+      const isReused = before === RESTORED && packet.dup !== true;
+      if (before !== undefined && !isReused) {
         // [MQTT-4.3.3-2] received before: answered again, never appended again
         packet.settled = true;
         events.duplicate(readingsIn(packet, entry, at));
         // not before the first one is durable, which another connection of the session may have sent
-        if (before === DURABLE) callback(null);
+        if (typeof before === 'string') callback(null);
         else before.push(callback);
         return;
       }

@@ -14,7 +14,7 @@ import type { DecodedPayload } from '../steps/decode-payload.ts';
 import { Broker } from './broker.ts';
 import { brokerHooks, sessionOfClient } from './hooks.ts';
 import { sendLeftWills } from './left-wills.ts';
-import { DURABLE, Session, type TopicReaderOptions, type Unreleased } from './session.ts';
+import { RESTORED, Session, type TopicReaderOptions, type Unreleased } from './session.ts';
 import { SessionStore } from './session-store.ts';
 
 export interface BrokerOptions {
@@ -87,7 +87,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
   async function unreleasedOf(clientId: string): Promise<Unreleased> {
     const running = broker.find(clientId);
     if (running === null) {
-      return new Map((await store.unreleased(clientId)).map((id) => [id, DURABLE] as const));
+      return new Map((await store.unreleased(clientId)).map((id) => [id, RESTORED] as const));
     }
     // the state of a clean session ends with it: its packet ids are free again
     return running.clean ? new Map() : (sessionOfClient(running)?.unreleased ?? new Map());
@@ -152,6 +152,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
   store.maySubscribe = (client, filter) =>
     sessionOfClient(client as unknown as Client)?.principal.maySubscribe(filter) ?? true;
   store.onQueueFull = (clientId) => events.queueFull(clientId);
+  store.onReadFailed = (error) => events.failed('reading retained messages', error);
   broker.setMaxListeners(0);
   announce(broker, intake, events);
   await broker.listen();

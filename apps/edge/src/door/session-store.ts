@@ -18,6 +18,7 @@ interface PacketRef {
 }
 interface ClientRef {
   readonly id?: string;
+  readonly conn?: { destroy(): unknown };
   readonly clientId?: string;
 }
 
@@ -37,6 +38,7 @@ export class SessionStore extends AsyncLevelPersistence {
   onQueueFull: (clientId: string) => void = () => {};
   /** A QoS 2 publish was released by PUBREL, or had been before. */
   onReleased: (client: ClientRef, packetId: number) => void = () => {};
+  onReadFailed: (error: Error) => void = () => {};
   /** Whether a client may have a subscription; aedes would store the refused ones of a SUBSCRIBE with the others. */
   maySubscribe: (client: ClientRef, filter: string) => boolean = () => true;
 
@@ -113,6 +115,11 @@ export class SessionStore extends AsyncLevelPersistence {
     return cleared;
   }
 
+  /** aedes has no ear for its errors, and the stop may close the database under it. */
+  override createRetainedStreamCombi(patterns: readonly string[]): Readable {
+    return super.createRetainedStreamCombi(patterns).on('error', this.onReadFailed);
+  }
+
   /** [MQTT-3.3.1-1] what was sent before is sent again with DUP; a packet id tells that it was. */
   override outgoingStream(client: ClientRef): Readable {
     const stored = super.outgoingStream(client);
@@ -136,7 +143,13 @@ export class SessionStore extends AsyncLevelPersistence {
     }
   }
   override async incomingDelPacket(client: ClientRef, packet: PacketRef): Promise<void> {
-    await super.incomingDelPacket(client, packet);
+    try {
+      await super.incomingDelPacket(client, packet);
+    } catch (error) {
+      // aedes would say PUBCOMP, and what next has this packet id would pass for a repetition
+      client.conn?.destroy();
+      throw error;
+    }
     this.onReleased(client, packet.messageId);
   }
 

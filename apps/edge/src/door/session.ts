@@ -66,11 +66,13 @@ const KEPT_TOPICS = 64;
 
 /** Its publish is in the spool, and durable. */
 export const DURABLE = 'durable';
+/** As `DURABLE`, but only the store says so, and a power loss may have taken its PUBREL from the store. */
+export const RESTORED = 'restored';
 /**
  * [MQTT-4.3.3-2] Packet ids of QoS 2 publishes that were received and not yet released by PUBREL; with a publish that
  * is not durable yet, the answers to those that repeat it.
  */
-export type Unreleased = Map<number, typeof DURABLE | ((error?: Error | null) => void)[]>;
+export type Unreleased = Map<number, typeof DURABLE | typeof RESTORED | ((error?: Error | null) => void)[]>;
 
 /** One accepted MQTT connection. */
 export class Session {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { atEnd, type Scope, until } from '@weir/testkit';
@@ -119,4 +120,38 @@ test('a packet id is free after PUBREL, also when the connection was lost in bet
   await second.next('pubcomp');
   await half(second, 5, '2');
   assert.deepEqual(await values(rig), [1, 2]);
+});
+
+test('a PUBREL that could not be stored is not answered', async (t) => {
+  const rig = await openRig(t);
+  const first = await connect(t, rig, 'd1', { clean: false });
+  await half(first, 5, '1');
+  const broken = t.mock.method(AsyncLevelPersistence.prototype, 'incomingDelPacket', async () => {
+    throw new Error('a write that fails');
+  });
+  first.send({ cmd: 'pubrel', messageId: 5 });
+  await first.closed();
+  assert.deepEqual(
+    first.inbox.map(({ cmd }) => cmd),
+    [],
+  );
+  broken.mock.restore();
+  const second = await connect(t, rig, 'd1', { clean: false });
+  second.send({ cmd: 'pubrel', messageId: 5 });
+  await second.next('pubcomp');
+  await half(second, 5, '2');
+  assert.deepEqual(await values(rig), [1, 2]);
+});
+
+test('retained messages that cannot be read do not end the edge', async (t) => {
+  const rig = await openRig(t);
+  t.mock.method(AsyncLevelPersistence.prototype, 'createRetainedStreamCombi', () => {
+    const stream = new Readable({ objectMode: true, read: () => {} });
+    setImmediate(() => stream.destroy(new Error('a read that fails')));
+    return stream;
+  });
+  const client = await connect(t, rig, 'd1');
+  assert.deepEqual(await client.subscribe(['telemetry/#', 1]), [1]);
+  await client.publish(TOPIC, '1', { qos: 2 });
+  assert.deepEqual(await values(rig), [1]);
 });

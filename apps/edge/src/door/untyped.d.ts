@@ -10,6 +10,7 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     outgoingEnqueue(to: object, packet: unknown): Promise<void>;
     outgoingClearMessageId(client: object, packet: unknown): Promise<unknown>;
     outgoingStream(client: object): Readable;
+    createRetainedStreamCombi(patterns: readonly string[]): Readable;
     streamWill(brokers: object | null): Readable;
     putWill(client: object, packet: object): Promise<void>;
     delWill(client: object): Promise<unknown>;

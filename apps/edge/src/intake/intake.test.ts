@@ -4,7 +4,7 @@ import { createLogger, Metrics } from '@weir/observe';
 import { type Faults, faultFs, MemoryDisk, until } from '@weir/testkit';
 import type { Client } from 'aedes';
 import { brokerHooks } from '../door/hooks.ts';
-import { Session } from '../door/session.ts';
+import { RESTORED, Session } from '../door/session.ts';
 import { EdgeEvents } from '../events.ts';
 import { Spool, type WhenFull } from '../spool/index.ts';
 import { decodePayload } from '../steps/decode-payload.ts';
@@ -112,17 +112,18 @@ function doors({ intake, events }: Rig) {
     },
   );
   const client = { id: 'd1', conn: { session } } as unknown as Client;
-  return (packet: object, done: (error?: Error | null) => void): void =>
+  const publish = (packet: object, done: (error?: Error | null) => void): void =>
     hooks.authorizePublish(
       client,
       { cmd: 'publish', topic: 'a', payload: Buffer.from('[1,2]'), retain: false, ...packet } as never,
       done,
     );
+  return { publish, session };
 }
 
 test('a QoS 2 publish that comes again before its fsync is not answered before it', async () => {
   const edge = await rig('block');
-  const publish = doors(edge);
+  const { publish } = doors(edge);
   edge.faults.fsyncDelayMs = 200;
   const answers: string[] = [];
   publish({ qos: 2, messageId: 7 }, () => answers.push('first'));
@@ -138,9 +139,22 @@ test('a QoS 2 publish that comes again before its fsync is not answered before i
   await edge.spool.close();
 });
 
+test('a packet id that the store remembers is a repetition with DUP only', async () => {
+  const edge = await rig('block');
+  const { publish, session } = doors(edge);
+  session.unreleased.set(7, RESTORED).set(8, RESTORED);
+  const answers: unknown[] = [];
+  publish({ qos: 2, messageId: 7, dup: true }, (error) => answers.push(error));
+  publish({ qos: 2, messageId: 8, dup: false }, (error) => answers.push(error));
+  await until(() => answers.length === 2, { ...within, what: 'both are answered' });
+  assert.deepEqual(answers, [null, null]);
+  assert.equal(edge.spool.stats.lastN, 1, 'the new one is in the spool');
+  await edge.spool.close();
+});
+
 test('drop-newest: what is dropped is acknowledged and counted as dropped, not as stored', async () => {
   const edge = await rig('drop-newest', 8_000);
-  const publish = doors(edge);
+  const { publish } = doors(edge);
   const payloads = ['[1,2]', '["x",1]', '{'];
   let answered = 0;
   for (let i = 0; i < 90; i++) {
