@@ -229,11 +229,13 @@ export function brokerHooks(
     },
     authorizeSubscribe(client, subscription: Subscription, callback) {
       const session = sessionOfClient(client);
-      const held = Object.keys((client as unknown as { subscriptions: object }).subscriptions);
-      const isNew = !held.includes(subscription.topic);
+      const { topic } = subscription;
+      const held = new Set(Object.keys((client as unknown as { subscriptions: object }).subscriptions));
+      for (const filter of session?.granting ?? []) held.add(filter);
       const allowed =
-        session?.principal.maySubscribe(subscription.topic) === true &&
-        (!isNew || held.length < options.maxSubscriptions);
+        session?.principal.maySubscribe(topic) === true &&
+        (held.has(topic) || held.size < options.maxSubscriptions);
+      if (allowed) session.granting.add(topic);
       // null: SUBACK with 0x80
       callback(null, allowed ? subscription : null);
     },

@@ -149,8 +149,17 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
       sessionOfClient(each)?.unreleased.delete(id);
     }
   };
-  store.maySubscribe = (client, filter) =>
-    sessionOfClient(client as unknown as Client)?.principal.maySubscribe(filter) ?? true;
+  store.maySubscribe = (client, filter) => {
+    const session = sessionOfClient(client as unknown as Client);
+    if (session === null) return true;
+    const { subscriptions } = client as unknown as { subscriptions: object };
+    return session.granting.has(filter) || filter in subscriptions;
+  };
+  broker.on('client', (client) => sessionOfClient(client)?.granting.clear()); // those of a restored session
+  broker.on('subscribe', (subscriptions, client) => {
+    const granting = sessionOfClient(client)?.granting;
+    for (const { topic } of subscriptions) granting?.delete(topic);
+  });
   store.onQueueFull = (clientId) => events.queueFull(clientId);
   store.onReadFailed = (error) => events.failed('reading retained messages', error);
   broker.setMaxListeners(0);

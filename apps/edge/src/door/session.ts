@@ -82,7 +82,8 @@ export class Session {
   readonly unreleased: Unreleased;
   readonly #options: TopicReaderOptions;
   readonly #topics = new Map<string, TopicEntry>();
-  subscriptions = 0;
+  /** Filters that were granted and that aedes is still storing: they count although it does not hold them yet. */
+  readonly granting = new Set<string>();
 
   constructor(clientId: string, principal: Principal, unreleased: Unreleased, options: TopicReaderOptions) {
     this.clientId = clientId;

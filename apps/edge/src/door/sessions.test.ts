@@ -30,9 +30,9 @@ async function half(client: RawClient, messageId: number, payload: string, dup =
   await client.next('pubrec');
 }
 
-async function storedWills(rig: Rig): Promise<string[]> {
+async function storedKeys(rig: Rig, prefix: string): Promise<string[]> {
   const db = new ClassicLevel<string, Buffer>(join(rig.dir, 'sessions'), { valueEncoding: 'buffer' });
-  const found = (await db.keys().all()).filter((key) => key.startsWith('will:'));
+  const found = (await db.keys().all()).filter((key) => key.startsWith(prefix));
   await db.close();
   return found;
 }
@@ -47,7 +47,7 @@ test('a stop sends the wills of those still connected, and leaves none for the n
   }
   await rig.stop();
   assert.equal(await rig.metric('weir_ledger_readings_total', { outcome: 'stored' }), 3);
-  assert.deepEqual(await storedWills(rig), []);
+  assert.deepEqual(await storedKeys(rig, 'will:'), []);
 });
 
 test('a will that a full spool does not take at the stop is kept for the next start', async (t) => {
@@ -72,7 +72,7 @@ test('a will that a full spool does not take at the stop is kept for the next st
   }
   await until(() => rig.spool.state === 'blocked', { ...within, what: 'the spool is full' });
   await rig.stop();
-  assert.deepEqual(await storedWills(rig), ['will:d2']);
+  assert.deepEqual(await storedKeys(rig, 'will:'), ['will:d2']);
 });
 
 test('packet ids of a clean session are free in the kept session that takes its place', async (t) => {
@@ -154,4 +154,21 @@ test('retained messages that cannot be read do not end the edge', async (t) => {
   assert.deepEqual(await client.subscribe(['telemetry/#', 1]), [1]);
   await client.publish(TOPIC, '1', { qos: 2 });
   assert.deepEqual(await values(rig), [1]);
+});
+
+test('the bound of subscriptions holds within one SUBSCRIBE, and for what is stored', async (t) => {
+  const rig = await openRig(t, { env: { WEIR_EDGE__LIMITS__SUBSCRIPTIONS: '5' } });
+  const filters = Array.from({ length: 20 }, (_, i) => [`cmd/v1/plant/d1/f${i}`, 1] as const);
+  for (const clean of [true, false]) {
+    const client = await connect(t, rig, 'd1', { clean });
+    assert.deepEqual(await client.subscribe(...filters), [...Array(5).fill(1), ...Array(15).fill(128)]);
+    await client.unsubscribe('cmd/v1/plant/d1/f0');
+    assert.deepEqual(await client.subscribe(['cmd/v1/plant/d1/a', 1], ['cmd/v1/plant/d1/b', 1]), [1, 128]);
+    await client.disconnect();
+  }
+  const again = await connect(t, rig, 'd1', { clean: false });
+  assert.deepEqual(await again.subscribe(['cmd/v1/plant/d1/c', 1], ['cmd/v1/plant/d1/a', 1]), [128, 1]);
+  await again.disconnect();
+  await rig.stop();
+  assert.equal((await storedKeys(rig, 'subscriptions:')).length, 5);
 });
