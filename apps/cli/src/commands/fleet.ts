@@ -109,10 +109,11 @@ async function run(terminal: Terminal, options: RunOptions): Promise<void> {
       ? await serveFleet(fleet, PORTS.fleetHttp + config.ports.offset, config.ports.host)
       : undefined;
   const live = terminal.err.isTTY === true;
+  let limit: NodeJS.Timeout | undefined;
   const stopped = new Promise<void>((resolve) => {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());
-    if (durationLimit !== undefined) setTimeout(resolve, durationLimit);
+    if (durationLimit !== undefined) limit = setTimeout(resolve, durationLimit);
   });
   const began = performance.now();
   let before = { at: began, acknowledged: 0, sent: 0 };
@@ -131,6 +132,7 @@ async function run(terminal: Terminal, options: RunOptions): Promise<void> {
   );
   fleet.start();
   await stopped;
+  clearTimeout(limit);
   const tookMs = performance.now() - began;
   clearInterval(report);
   if (live) terminal.err.write('\r\u001b[2K');
