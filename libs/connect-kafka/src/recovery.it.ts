@@ -84,6 +84,7 @@ async function open(scope: Scope, sessionTimeoutMs: number, partitions = 1): Pro
       revoked: () => Promise.resolve(),
     },
   });
+  atEnd(scope, () => way.cutNow()); // silent connections would keep the process for 30 s
   atEnd(scope, () => Promise.all([consumer.stop(), producer.close(), admin.close()]).then(() => undefined));
   const send = (value: string) => producer.send(topic, [{ partition: 0, value: Buffer.from(value) }]);
   return { topic, events, values, asked, consumer, way, admin, send };
