@@ -181,6 +181,29 @@ test('publishes over the rate are slowed down, not dropped', async (t) => {
   await until(async () => (await rig.envelopes()).length === 200, { ...DEADLINE, what: '200 readings' });
 });
 
+test('QoS 0 publishes that are held back come in after a FIN, and are counted when the connection breaks', async (t) => {
+  const rig = await openRig(t, { env: { WEIR_EDGE__LIMITS__PUBLISH_RATE: '100' } });
+  const held = () => rig.metric('weir_edge_holds_total', { why: 'rate' });
+  const count = (outcome: string) => rig.metric('weir_ledger_readings_total', { outcome });
+  const polite = await connect(t, rig, 'd1');
+  burst(polite, 200, { qos: 0 });
+  await until(async () => (await held()) > 0, { ...DEADLINE, what: 'held back' });
+  polite.socket.end();
+  await until(async () => (await count('stored')) === 200, { ...DEADLINE, what: '200 readings' });
+  await polite.closed();
+
+  const before = await held();
+  const broken = await connect(t, rig, 'd1');
+  burst(broken, 200, { qos: 0 });
+  await until(async () => (await held()) > before, { ...DEADLINE, what: 'held back' });
+  broken.socket.resetAndDestroy();
+  await until(async () => (await count('stored')) + (await count('dropped')) === 400, {
+    ...DEADLINE,
+    what: 'each is stored or counted',
+  });
+  assert.ok((await rig.metric('weir_ledger_readings_total', { reason: 'rate-limit' })) > 0);
+});
+
 test('a full spool: no acknowledgement, no loss, QoS 0 shed and counted, HTTP 429, connections stay', async (t) => {
   const rig = await openRig(t, {
     drains: false,

@@ -75,8 +75,9 @@ export async function openMqttDoor(
     accept(socket);
   };
 
+  // half open: what a device sent before its FIN may still be held back, and is to come in
   const servers: { server: Server; port: number; what: string }[] = [
-    { server: createServer(acceptSocket), port: listeners.tcpPort, what: 'MQTT' },
+    { server: createServer({ allowHalfOpen: true }, acceptSocket), port: listeners.tcpPort, what: 'MQTT' },
   ];
   const { connectMs, connections } = house.limits;
   // the time for a CONNECT begins with the upgrade; before it a peer that says nothing has as much again
@@ -106,6 +107,7 @@ export async function openMqttDoor(
   if (listeners.tls !== null) {
     const tls = createTlsServer({
       ...listeners.tls,
+      allowHalfOpen: true,
       minVersion: 'TLSv1.2',
       handshakeTimeout: connectMs,
     });

@@ -74,3 +74,16 @@ export function checkHeader(first: number, length: number): Verdict {
   if (type === TYPE.pingreq || type === TYPE.disconnect) return length === 0 ? 0 : 'malformed';
   return 0;
 }
+
+/** Whole QoS 0 publishes in packets that were checked or are still to be checked. */
+export function countQos0(bytes: Buffer): number {
+  let count = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const header = headerLength(bytes, at, bytes.length);
+    if (header <= 0) break;
+    const first = bytes[at] as number;
+    at += header + remainingLength(bytes, at);
+    if (at <= bytes.length && first >> 4 === TYPE.publish && (first & 6) === 0) count++;
+  }
+  return count;
+}

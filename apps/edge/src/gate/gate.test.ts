@@ -23,7 +23,7 @@ const PUBACK = (id: number): Buffer => Buffer.from([0x40, 2, id >> 8, id & 255])
 function openGate(limits: Partial<GateLimits> = {}) {
   const refusals: string[] = [];
   let blocked = false;
-  const events = { refused: (reason: string) => refusals.push(reason), held: () => {} };
+  const events = { refused: (reason: string) => refusals.push(reason), held: () => {}, dropped: () => {} };
   const house = new GateHouse({ ...LIMITS, ...limits }, events, () => blocked);
   const out: Buffer[] = [];
   const socket = new Duplex({

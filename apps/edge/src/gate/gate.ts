@@ -368,6 +368,7 @@ export class Gate extends Duplex {
     this.#house.partialBytes -= this.#partial.bytes + this.#unseenBytes;
     this.#unseenBytes = 0;
     this.#partial.drop();
+    if (this.#held !== null) this.#house.lose(this.#held, this.#hold === 'rate');
     this.#held = null;
     this.#inbox = [];
     if (this.#rateTimer !== null) clearTimeout(this.#rateTimer);

@@ -1,4 +1,4 @@
-import type { GateRefusal } from './frame.ts';
+import { countQos0, type GateRefusal } from './frame.ts';
 
 export interface GateLimits {
   /** Largest packet, fixed header included, bytes. */
@@ -22,6 +22,8 @@ export interface GateLimits {
 
 /** What the gates tell; none may throw. */
 export interface GateEvents {
+  /** QoS 0 publishes were held back when their connection ended; each counts as one reading. */
+  dropped(reason: 'rate-limit' | 'qos0-pressure', publishes: number): void;
   refused(reason: GateRefusal): void;
   /** A connection was held back: its window is full, it is too fast, or the spool takes nothing. */
   held(why: 'window' | 'rate' | 'spool'): void;
@@ -82,6 +84,12 @@ export class GateHouse {
   forget(gate: Resident): void {
     this.gates.delete(gate);
     this.#waiting.delete(gate);
+  }
+
+  /** A connection ended with `held` held back. Who sent with QoS 1 or 2 knows that it was not answered. */
+  lose(held: Buffer, isRate: boolean): void {
+    const publishes = countQos0(held);
+    if (publishes > 0) this.events.dropped(isRate ? 'rate-limit' : 'qos0-pressure', publishes);
   }
 
   /** The spool takes records again. Who waited longest goes first. */
