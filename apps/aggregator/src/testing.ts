@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { openAdmin, openProducer, type Producer } from '@weir/connect-kafka';
 import { type Database, migrate, openDatabase } from '@weir/connect-timescale';
-import { retrying } from '@weir/flow';
 import { createLogger } from '@weir/observe';
 import { ENVELOPE_CODEC, encodeEnvelope, envelopePrefix, partitionOf } from '@weir/reading';
 import { atEnd, type Isolated, isolated, type Scope, until } from '@weir/testkit';
@@ -47,8 +46,7 @@ export class Bench {
     const space = await isolated(scope, { kafka: true, timescale: true });
     const topology = kafkaTopology(space.namespace);
     const admin = openAdmin({ brokers: space.brokers, clientId: 'test', log });
-    // The broker answers metadata of a new topic a moment after it made it.
-    await retrying(() => admin.applyTopics([topology.readings, topology.deadLetters]), { attempts: 10 });
+    await admin.applyTopics([topology.readings, topology.deadLetters]);
     await admin.close();
     await migrate(space.timescaleUrl, MIGRATIONS);
     const database = openDatabase({ url: space.timescaleUrl, log, poolSize: 2 });
