@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { WeirError } from '@weir/flow';
 import { until } from '@weir/testkit';
 import { PORTS } from '@weir/topology';
+import { newCredentials, writePrivate } from './credentials.ts';
 import { isPortFree } from './ports.ts';
 import { childrenOf, familyOf, identify, isSameProcess, type ProcessId } from './proc.ts';
 import { SERVER_NAMES, SERVERS } from './servers/index.ts';
@@ -76,6 +77,10 @@ const all = (n: number) => Object.fromEntries(SERVER_NAMES.map((name) => [name, 
 
 before(async () => {
   offset = await freeServerOffset();
+  // One random cluster id in 64 begins with a dash; Kafka's tool once took it for an option.
+  const credentials = newCredentials();
+  const kafkaClusterId = `-${credentials.kafkaClusterId.slice(1)}`;
+  writePrivate(join(dataDir, 'credentials.json'), { ...credentials, kafkaClusterId });
   stack = newStack(true);
   mountsBefore = readFileSync('/proc/mounts', 'utf8');
 });

@@ -67,8 +67,8 @@ export const kafkaServer: ServerDefinition = {
     const format = [
       'format',
       '--ignore-formatted',
-      '-t',
-      credentials.kafkaClusterId,
+      // One word: an id may begin with a dash, and would be taken for an option.
+      `--cluster-id=${credentials.kafkaClusterId}`,
       '-c',
       propertiesFile(folder),
     ];
