@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fullJitter, WeirError } from '@weir/flow';
 
-const BACKOFF = { baseMs: 100, maxMs: 5_000 };
+const BACKOFF = { baseMs: 100, maxMs: 1_500 };
 
 export interface Persistence {
   /** Ends the trying; an attempt under way is not interrupted. */
