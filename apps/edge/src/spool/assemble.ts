@@ -47,9 +47,7 @@ export async function assemble(options: SpoolOptions): Promise<Parts> {
   // A new segment for each start: its name keeps n from being given out again, whatever happens to the old tail.
   const last = segments.last;
   const active =
-    last?.bytes === 0 && last.firstN === nextN
-      ? { segment: last, file: await fs.open(last.path, 'write') }
-      : await segments.create(nextN);
+    last?.bytes === 0 && last.firstN === nextN ? await segments.reuse(last) : await segments.create(nextN);
   const pendingLimit = Math.min(memoryBytes / 4, maxBytes / 8);
   const memory = new RecentMemory(memoryBytes - pendingLimit);
   const shared = { fs, key: identity, segments, memory };

@@ -74,6 +74,14 @@ export class SegmentList {
     this.#segments.push(segment);
     return { segment, file };
   }
+  /**
+   * An empty segment that an earlier process made. That process may have been killed before it made the name
+   * durable, and a power cut would then take the name away with all that is written under it.
+   */
+  async reuse(segment: Segment): Promise<{ segment: Segment; file: DurableFile }> {
+    await this.#fs.syncDir(this.#dir);
+    return { segment, file: await this.#fs.open(segment.path, 'write') };
+  }
   /** From the call on nobody begins to read the segment; its bytes count until it is gone. */
   async remove(segment: Segment): Promise<void> {
     const index = this.#segments.indexOf(segment);

@@ -138,46 +138,64 @@ class Model {
   }
 }
 
+type Command = typeof command extends fc.Arbitrary<infer C> ? C : never;
+
+/** Carries the commands out, ends with a power cut and demands everything that was acknowledged. */
+async function live(commands: readonly Command[], keepNames: boolean): Promise<void> {
+  const model = new Model();
+  await model.start();
+  const endLife = (next: MemoryDisk): Promise<void> => {
+    model.disk = next;
+    return model.start();
+  };
+  for (const step of commands) {
+    if (step.do === 'append') for (const size of step.sizes) model.append(size);
+    else if (step.do === 'settle') await model.settle();
+    else if (step.do === 'turns') for (let i = 0; i < step.count; i++) await turn();
+    else if (step.do === 'read') await model.read(step.who, step.bytes, step.commit);
+    else if (step.do === 'power-cut') {
+      await endLife(model.disk.powerCut((bytes) => bytes * step.keep, step.keepNames));
+    } else if (step.do === 'kill') await endLife(model.disk.kill());
+    else {
+      await model.settle();
+      await model.spool.close();
+      await endLife(model.disk.kill());
+    }
+  }
+  await model.settle();
+  await model.spool.close();
+  await endLife(model.disk.powerCut(undefined, keepNames));
+  for (const who of DESTINATIONS) {
+    const found = await model.drain(who);
+    const missing = [...model.acked.keys()].filter((n) => n > model.committed[who] && !found.includes(n));
+    assert.deepEqual(missing, [], `lost for ${who}`);
+  }
+  await model.spool.close();
+}
+
 test('whatever happens, nothing acknowledged is lost, order is kept and no n is used twice', async () => {
   await fc.assert(
-    fc.asyncProperty(
-      fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }),
-      fc.boolean(),
-      async (commands, keepNames) => {
-        const model = new Model();
-        await model.start();
-        const endLife = (next: MemoryDisk): Promise<void> => {
-          model.disk = next;
-          return model.start();
-        };
-        for (const step of commands) {
-          if (step.do === 'append') for (const size of step.sizes) model.append(size);
-          else if (step.do === 'settle') await model.settle();
-          else if (step.do === 'turns') for (let i = 0; i < step.count; i++) await turn();
-          else if (step.do === 'read') await model.read(step.who, step.bytes, step.commit);
-          else if (step.do === 'power-cut') {
-            await endLife(model.disk.powerCut((bytes) => bytes * step.keep, step.keepNames));
-          } else if (step.do === 'kill') await endLife(model.disk.kill());
-          else {
-            await model.settle();
-            await model.spool.close();
-            await endLife(model.disk.kill());
-          }
-        }
-        await model.settle();
-        await model.spool.close();
-        await endLife(model.disk.powerCut(undefined, keepNames));
-        for (const who of DESTINATIONS) {
-          const found = await model.drain(who);
-          const missing = [...model.acked.keys()].filter(
-            (n) => n > model.committed[who] && !found.includes(n),
-          );
-          assert.deepEqual(missing, [], `lost for ${who}`);
-        }
-        await model.spool.close();
-      },
-    ),
+    fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 80, size: 'max' }), fc.boolean(), live),
     { numRuns: 120 },
+  );
+});
+
+test('a segment whose name a killed process had not made durable keeps what is written to it', async () => {
+  // Found by the property above: the kill falls between the creation of a segment and the sync of its name.
+  await live(
+    [
+      { do: 'append', sizes: [0] },
+      { do: 'settle' },
+      { do: 'power-cut', keep: 0, keepNames: false },
+      { do: 'append', sizes: [11, 76, 683, 870, 190, 0] },
+      { do: 'settle' },
+      { do: 'append', sizes: [0] },
+      { do: 'read', who: 'kafka', bytes: 1, commit: false },
+      { do: 'kill' },
+      { do: 'append', sizes: [0] },
+      { do: 'settle' },
+    ],
+    false,
   );
 });
 
