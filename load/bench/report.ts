@@ -41,7 +41,7 @@ export interface BenchResult {
   readonly cpuBusy: number;
   /** Share of the busy time that is not in the table: other programs. */
   readonly cpuForeign: number;
-  readonly peerMessagesPerSecond: number;
+  readonly peerMessagesPerSecond?: number;
 }
 
 export function machine(): BenchResult['machine'] {
@@ -67,10 +67,14 @@ const round = (value: number, digits = 1): string =>
 
 export function renderResult(result: BenchResult): string {
   const { ackMs, freshness } = result;
-  const versus = result.messagesPerSecond / result.peerMessagesPerSecond;
+  const peer = result.peerMessagesPerSecond;
+  const versus =
+    peer === undefined
+      ? ''
+      : `; peer chain ${round(peer, 0)}/s, × ${round(result.messagesPerSecond / peer, 2)}`;
   const lines = [
     `${result.payload}: ${round(result.messages, 0)} messages of ${round(result.payloadBytes, 0)} bytes, ${round(result.values, 0)} values, ${result.connections} connections, QoS 1`,
-    `  end to end      ${round(result.messagesPerSecond, 0)} messages/s, ${round(result.valuesPerSecond, 0)} values/s (${round(result.seconds, 2)} s); peer chain ${round(result.peerMessagesPerSecond, 0)}/s, × ${round(versus, 2)}`,
+    `  end to end      ${round(result.messagesPerSecond, 0)} messages/s, ${round(result.valuesPerSecond, 0)} values/s (${round(result.seconds, 2)} s)${versus}`,
     `  acknowledged    ${round(result.acknowledgedPerSecond, 0)}/s; p50 ${round(ackMs.p50)} ms, p90 ${round(ackMs.p90)} ms, p99 ${round(ackMs.p99)} ms, max ${round(ackMs.max)} ms`,
     `  lost            ${result.lost}`,
     ...Object.entries(freshness).map(
