@@ -1,4 +1,4 @@
 export * from './durable-fs.ts';
 export * from './errors.ts';
-export * from './outcome.ts';
+export * from './reasons.ts';
 export * from './retry.ts';

@@ -25,17 +25,3 @@ export const DROP_REASONS = [
   'rate-limit',
 ] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
-
-/**
- * Every record ends in exactly one of these, settled in one place. Outcomes of a batch are sparse: a record
- * that is not named was stored.
- */
-export type Outcome =
-  | { readonly kind: 'stored' }
-  | { readonly kind: 'duplicate' }
-  | { readonly kind: 'dropped'; readonly reason: DropReason }
-  | { readonly kind: 'buried'; readonly reason: DeadLetterReason; readonly error: Error }
-  | { readonly kind: 'returned'; readonly error: Error };
-
-/** Index in the batch → outcome, for every record that was not simply stored. */
-export type SparseOutcomes = ReadonlyMap<number, Outcome>;
