@@ -33,7 +33,7 @@ test('with Kafka and RabbitMQ away the edge acknowledges up to its limit, then h
   await traffic.start();
   // Half a minute of running: what a new process still takes for its caches and compiled code is not growth.
   await until(async () => (await windowedReadings(space)) >= 60_000, {
-    deadlineMs: 60_000,
+    deadlineMs: 120_000,
     what: 'the pipeline to run',
     everyMs: 500,
   });
