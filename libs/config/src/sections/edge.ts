@@ -82,7 +82,7 @@ export const edgeSection = z
       })
       .prefault({}),
     maxFuture: duration()
-      .prefault('5m')
+      .prefault('15m')
       .describe('How far a device time may lie ahead of the arrival; beyond is a dead letter'),
     maxReadingsPerMessage: whole(1, 100_000).default(1_000).describe('Readings in one publish or HTTP array'),
     spool,
