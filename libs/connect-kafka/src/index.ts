@@ -1,4 +1,5 @@
 export { openAdmin } from './admin.ts';
 export { openConsumer } from './consumer.ts';
+export { openLogReader } from './log-reader.ts';
 export { openProducer } from './producer.ts';
 export type * from './types.ts';

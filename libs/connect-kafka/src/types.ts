@@ -182,3 +182,17 @@ export interface Admin {
   deleteGroups(groupIds: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
+
+/** A topic that can be read at any place, without a group. Every call throws `WeirError`. */
+export interface LogReader {
+  ends(): Promise<PartitionOffsets[]>;
+  /** Offset of the first record whose timestamp is `ms` (epoch milliseconds) or later; the end when there is none. */
+  offsetAt(partition: number, ms: number): Promise<bigint>;
+  /**
+   * Records from `from` on: at least one unless `from` is the end, else as many as fit into `maxBytes` as stored
+   * (1 MiB when absent). Throws a data error (`WEIR_STATE`) when the log does not hold `from`.
+   */
+  read(partition: number, from: bigint, maxBytes?: number): Promise<KafkaRecord[]>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
