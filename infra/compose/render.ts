@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { APP_PORTS, PORTS } from '@weir/topology';
+import { APP_PORTS, EXCHANGES, PORTS, QUEUES } from '@weir/topology';
 import { stringify } from 'yaml';
 import { composeFile } from './services.ts';
 
@@ -15,6 +15,33 @@ const prometheus = {
   })),
 };
 
+/** For `POST /api/definitions/<virtual host>`: what the topology says, and no users or virtual hosts. */
+const rabbitDefinitions = {
+  exchanges: Object.values(EXCHANGES).map(({ name, kind }) => ({
+    name,
+    type: kind,
+    durable: true,
+    auto_delete: false,
+    internal: false,
+    arguments: {},
+  })),
+  queues: Object.values(QUEUES).map((queue) => ({
+    name: queue.name,
+    durable: true,
+    auto_delete: false,
+    arguments: queue.arguments,
+  })),
+  bindings: Object.values(QUEUES).flatMap((queue) =>
+    queue.bindings.map(({ exchange, key }) => ({
+      source: exchange,
+      destination: queue.name,
+      destination_type: 'queue',
+      routing_key: key,
+      arguments: {},
+    })),
+  ),
+};
+
 /** Every file that is rendered from the tables, as path in the checkout → text. */
 export function renderedFiles(): ReadonlyMap<string, string> {
   const yaml = (value: unknown): string =>
@@ -22,6 +49,7 @@ export function renderedFiles(): ReadonlyMap<string, string> {
   return new Map([
     ['docker-compose.yml', yaml(composeFile)],
     ['infra/prometheus/prometheus.yml', yaml(prometheus)],
+    ['infra/rabbitmq/definitions.json', `${JSON.stringify(rabbitDefinitions, null, 2)}\n`],
   ]);
 }
 

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { Config } from '@weir/config';
 import { openAdmin } from '@weir/connect-kafka';
 import { openArchive, openStore } from '@weir/connect-minio';
-import { applyTopology, queueDepths, vhostOf } from '@weir/connect-rabbitmq';
+import { applyTopology, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
 import { migrate, openDatabase } from '@weir/connect-timescale';
 import { retrying, WeirError } from '@weir/flow';
-import { archiveBucket, kafkaTopology, QUEUES } from '@weir/topology';
+import { archiveBucket, kafkaTopology } from '@weir/topology';
 import { ROOT } from './paths.ts';
 import { quietLogger } from './settings.ts';
 
@@ -18,11 +18,11 @@ export interface TopologyPart {
   apply(): Promise<string>;
 }
 
-/** What of one part is not there. */
+/** What of one part is not there, or is not as it should be. */
 export interface TopologyCheck {
   readonly name: string;
   readonly what: string;
-  missing(): Promise<readonly string[]>;
+  differences(): Promise<readonly string[]>;
 }
 
 /** A server that has just started may still refuse some things for a moment. */
@@ -86,7 +86,7 @@ export function topologyParts(config: Config): readonly TopologyPart[] {
   ];
 }
 
-export function missingTopology(config: Config): readonly TopologyCheck[] {
+export function topologyChecks(config: Config): readonly TopologyCheck[] {
   const { namespace, kafka, rabbitmq, timescale, minio } = config;
   const { readings, deadLetters } = kafkaTopology(namespace);
   const bucket = archiveBucket(namespace);
@@ -94,11 +94,11 @@ export function missingTopology(config: Config): readonly TopologyCheck[] {
     {
       name: 'kafka',
       what: 'topics',
-      async missing() {
+      async differences() {
         const admin = openAdmin({ brokers: kafka.brokers, clientId: 'weir-topology', log: quietLogger() });
         try {
           const present = new Set(await admin.listTopics());
-          return [readings.name, deadLetters.name].filter((name) => !present.has(name));
+          return missing([readings.name, deadLetters.name].filter((name) => !present.has(name)));
         } finally {
           await admin.close();
         }
@@ -106,19 +106,13 @@ export function missingTopology(config: Config): readonly TopologyCheck[] {
     },
     {
       name: 'rabbitmq',
-      what: 'queues',
-      async missing() {
-        const depths = await queueDepths(rabbitmq.managementUrl, vhostOf(rabbitmq.url));
-        const present = new Set(depths.map(({ name }) => name));
-        return Object.values(QUEUES)
-          .map(({ name }) => name)
-          .filter((name) => !present.has(name));
-      },
+      what: 'exchanges, queues, bindings',
+      differences: () => topologyDifferences(rabbitmq.managementUrl, vhostOf(rabbitmq.url)),
     },
     {
       name: 'timescale',
       what: 'migrations',
-      async missing() {
+      async differences() {
         const database = openDatabase({ url: timescale.url, log: quietLogger(), poolSize: 1 });
         try {
           const known = await database.query<{ name: string }>(
@@ -126,12 +120,10 @@ export function missingTopology(config: Config): readonly TopologyCheck[] {
             `SELECT name FROM schema_migrations`,
           );
           const applied = new Set(known.map(({ name }) => name));
-          return globSync('*.sql', { cwd: MIGRATIONS })
-            .filter((name) => !applied.has(name))
-            .sort();
+          return missing(globSync('*.sql', { cwd: MIGRATIONS }).filter((name) => !applied.has(name)));
         } catch (error) {
           // Before the first migration there is no table of migrations.
-          if (error instanceof WeirError && error.code === 'WEIR_STATE') return ['all migrations'];
+          if (error instanceof WeirError && error.code === 'WEIR_STATE') return missing(['all migrations']);
           throw error;
         } finally {
           await database.close();
@@ -141,13 +133,13 @@ export function missingTopology(config: Config): readonly TopologyCheck[] {
     {
       name: 'minio',
       what: `bucket ${bucket}`,
-      async missing() {
+      async differences() {
         const archive = openArchive({ ...minio, bucket });
         try {
           for await (const _ of archive.listObjects({ from: Date.now() })) break;
           return [];
         } catch (error) {
-          if (error instanceof WeirError && error.code === 'WEIR_STATE') return [bucket];
+          if (error instanceof WeirError && error.code === 'WEIR_STATE') return missing([bucket]);
           throw error;
         } finally {
           archive.close();
@@ -155,4 +147,8 @@ export function missingTopology(config: Config): readonly TopologyCheck[] {
       },
     },
   ];
+}
+
+function missing(names: readonly string[]): string[] {
+  return [...names].sort().map((name) => `${name} is missing`);
 }

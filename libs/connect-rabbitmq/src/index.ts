@@ -1,4 +1,5 @@
 export { applyTopology, type BrokerTopology, brokerTopology } from './apply-topology.ts';
+export { topologyDifferences } from './compare-topology.ts';
 export { vhostOf } from './connection.ts';
 export { openConsumer } from './consumer.ts';
 export { openLiveQueue } from './live-queue.ts';

@@ -1,13 +1,29 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, type TestContext, test } from 'node:test';
 import type { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
 import { isolated, until } from '@weir/testkit';
 import { EXCHANGES, QUEUES } from '@weir/topology';
-import { applyTopology, brokerTopology, manage, openPublisher, queueDepths, vhostOf } from './index.ts';
+import { dial, hangUp } from './connection.ts';
+import {
+  applyTopology,
+  brokerTopology,
+  manage,
+  openPublisher,
+  queueDepths,
+  topologyDifferences,
+  vhostOf,
+} from './index.ts';
 
 const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 const space = await isolated({ after }, { rabbitmq: true });
+
+async function ownVhost(t: TestContext): Promise<{ url: string; managementUrl: string; vhost: string }> {
+  const { rabbitmqUrl: url, managementUrl } = await isolated(t, { rabbitmq: true });
+  return { url, managementUrl, vhost: vhostOf(url) };
+}
 
 test('the topology is applied, twice without a change, and is what the management API shows', async () => {
   await applyTopology({ url: space.rabbitmqUrl });
@@ -57,6 +73,44 @@ test('a queue that exists in another form: the message names the difference and 
     retry: 'fatal',
     message: /exchange weir\.events.*type/,
   });
+});
+
+test('the comparison names every difference, and none when there is none', async (t) => {
+  const { url, managementUrl, vhost } = await ownVhost(t);
+  const compare = (): Promise<string[]> => topologyDifferences(managementUrl, vhost);
+  const nothing = await compare();
+  assert.ok(nothing.includes(`exchange ${EXCHANGES.alerts.name} is missing`));
+  assert.ok(nothing.includes(`queue ${QUEUES.alerterEvents.name} is missing`));
+  await applyTopology({ url });
+  assert.deepEqual(await compare(), []);
+
+  const connection = await dial({ url, name: 'test' });
+  t.after(() => hangUp(connection));
+  const channel = await connection.createChannel();
+  const { alerterTelemetry, alerterEvents } = QUEUES;
+  await channel.unbindQueue(alerterTelemetry.name, EXCHANGES.telemetry.name, 'telemetry.normal.#');
+  await channel.bindQueue(alerterTelemetry.name, EXCHANGES.telemetry.name, 'telemetry.#');
+  await channel.deleteQueue(alerterEvents.name);
+  await channel.assertQueue(alerterEvents.name, {
+    arguments: { ...alerterEvents.arguments, 'x-max-length': 5 },
+  });
+  await channel.deleteExchange(EXCHANGES.alerts.name);
+  await channel.assertExchange(EXCHANGES.alerts.name, 'fanout');
+  assert.deepEqual((await compare()).sort(), [
+    'exchange weir.alerts is of kind fanout, and should be headers',
+    'queue weir.alerter.events has x-max-length 5, and should have 1000000',
+    'queue weir.alerter.events is not bound to weir.events by "#"',
+    'queue weir.alerter.telemetry is bound to weir.telemetry by "telemetry.#", which the topology does not say',
+    'queue weir.alerter.telemetry is not bound to weir.telemetry by "telemetry.normal.#"',
+  ]);
+});
+
+test('the rendered definitions, imported into an empty virtual host, are the topology', async (t) => {
+  const { managementUrl, vhost } = await ownVhost(t);
+  const file = join(import.meta.dirname, '../../../infra/rabbitmq/definitions.json');
+  const body = JSON.parse(readFileSync(file, 'utf8')) as unknown;
+  await manage(managementUrl, `/api/definitions/${encodeURIComponent(vhost)}`, { method: 'POST', body });
+  assert.deepEqual(await topologyDifferences(managementUrl, vhost), []);
 });
 
 test('queue depths count what waits', async (t) => {

@@ -4,7 +4,7 @@ import { Finished } from '../finished.ts';
 import { Output, type Terminal, table } from '../output.ts';
 import { Progress } from '../progress.ts';
 import { effectiveConfig } from '../settings.ts';
-import { applyPart, missingTopology, topologyParts } from '../topology.ts';
+import { applyPart, topologyChecks, topologyParts } from '../topology.ts';
 
 interface Options {
   readonly data?: string;
@@ -56,10 +56,10 @@ async function apply(terminal: Terminal, options: Options): Promise<void> {
 
 async function check(terminal: Terminal, options: Options): Promise<void> {
   const rows = await Promise.all(
-    missingTopology(effectiveConfig(options.data)).map(async ({ name, what, missing }): Promise<Row> => {
+    topologyChecks(effectiveConfig(options.data)).map(async ({ name, what, differences }): Promise<Row> => {
       try {
-        const found = await missing();
-        const detail = found.length === 0 ? 'present' : `missing: ${found.join(', ')}`;
+        const found = await differences();
+        const detail = found.length === 0 ? 'as described' : found.join('; ');
         return { part: name, what, ok: found.length === 0, detail };
       } catch (error) {
         return { part: name, what, ok: false, detail: errorMessage(error) };
@@ -89,7 +89,7 @@ Examples:
     .action((options: Options) => apply(terminal, options));
   command
     .command('check')
-    .description('say what is missing; exit code 1 when something is')
+    .description('say what is missing or different; exit code 1 when something is')
     .option('--data <dir>', 'data folder of `weir up`')
     .option('--json', 'print JSON')
     .action((options: Options) => check(terminal, options));
