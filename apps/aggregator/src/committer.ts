@@ -1,17 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Database, FencedError } from '@weir/connect-timescale';
+import { FencedError, type Handout, type PartitionWriter } from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
 import type { BuriedLine, Counts } from '@weir/windows';
 import type { Events } from './events.ts';
 import type { Held, Partitions } from './partitions.ts';
-import { collectWindows, type Handout, prepareWindows } from './steps/write-windows.ts';
 
 export interface CommitterOptions {
   readonly intervalMs: number;
   readonly partitions: Partitions;
-  readonly database: Database;
+  readonly writer: PartitionWriter;
   readonly events: Events;
-  readonly write: (handouts: readonly Handout[]) => Promise<void>;
   readonly bury: (lines: readonly { partition: number; line: BuriedLine }[]) => Promise<void>;
   /** Called after each transaction with the next offsets, for lag tools. */
   readonly committed: (offsets: ReadonlyMap<number, bigint>) => void;
@@ -19,6 +17,20 @@ export interface CommitterOptions {
   readonly fenced: (partitions: readonly number[]) => void;
   /** Aborts when even the last commit has to be given up. */
   readonly giveUp: AbortSignal;
+}
+
+/** What a partition hands to a transaction, and what is told when it is committed. */
+interface HeldHandout extends Handout {
+  readonly held: Held;
+  readonly readings: number;
+  readonly samples: readonly number[];
+}
+
+function collect(writer: PartitionWriter, held: Held): HeldHandout {
+  const { folded: readings, samples } = held;
+  held.folded = 0;
+  held.samples = [];
+  return { ...writer.collect(held, performance.now()), held, readings, samples };
 }
 
 /**
@@ -63,17 +75,17 @@ export class Committer {
   }
 
   private async commitNow(): Promise<void> {
-    const { partitions, database, events } = this.options;
+    const { partitions, writer, events } = this.options;
     const now = performance.now();
-    const busy = partitions.all().filter((held) => held.state.hasWork(now, held.committed));
+    const busy = partitions.all().filter((held) => writer.hasWork(held, now));
     if (busy.length === 0) return;
     const buried: { partition: number; line: BuriedLine }[] = [];
     const handouts = await partitions.whilePaused(async () => {
-      await this.insisting('preparing windows', () => prepareWindows(database, busy));
+      await this.insisting('preparing windows', () => writer.prepare(busy));
       const owned = busy.filter((held) => partitions.owns(held));
       return owned.map((held) => {
         for (const line of held.state.takeBuried()) buried.push({ partition: held.partition, line });
-        return collectWindows(held);
+        return collect(writer, held);
       });
     });
     partitions.setInFlight(handouts.reduce((sum, { readings }) => sum + readings, 0));
@@ -88,13 +100,13 @@ export class Committer {
     }
   }
 
-  private async writeAll(all: readonly Handout[]): Promise<void> {
+  private async writeAll(all: readonly HeldHandout[]): Promise<void> {
     const { partitions, events } = this.options;
     let handouts = all.filter(({ held }) => partitions.owns(held));
     while (handouts.length > 0) {
       const started = performance.now();
       try {
-        await this.insisting('writing windows', () => this.options.write(handouts));
+        await this.insisting('writing windows', () => this.options.writer.write(handouts));
         this.settle(handouts, (performance.now() - started) / 1_000);
         return;
       } catch (error) {
@@ -110,12 +122,11 @@ export class Committer {
     }
   }
 
-  private settle(handouts: readonly Handout[], seconds: number): void {
+  private settle(handouts: readonly HeldHandout[], seconds: number): void {
     const { partitions, events } = this.options;
     const offsets = new Map<number, bigint>();
     const counts: Counts = { stored: 0, merged: 0, duplicate: 0, late: 0, undecodable: 0 };
-    for (const { held, move, counts: own } of handouts) {
-      held.committed = move.position.nextOffset;
+    for (const { held, counts: own } of handouts) {
       if (partitions.owns(held)) offsets.set(held.partition, held.committed);
       for (const key of Object.keys(counts) as (keyof Counts)[]) counts[key] += own[key];
     }

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { openProducer } from '@weir/connect-kafka';
-import { openDatabase } from '@weir/connect-timescale';
+import { openDatabase, PartitionWriter } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
 import { Committer } from './committer.ts';
@@ -10,7 +10,6 @@ import { Partitions } from './partitions.ts';
 import { bury } from './steps/bury-lines.ts';
 import { claim } from './steps/claim-partition.ts';
 import { fold } from './steps/fold-records.ts';
-import { write } from './steps/write-windows.ts';
 
 const LAST_COMMIT_MS = 8_000;
 /**
@@ -52,12 +51,17 @@ export async function aggregate(context: AppContext): Promise<void> {
   const topic = { topic: readings.name, partitions: readings.partitions, owner, windows };
   const buryConfig = { readings: readings.name, deadLetters, group: groups.aggregator };
 
+  const writer = new PartitionWriter({
+    database,
+    topic: readings.name,
+    parts: [],
+    onRowsExisted: events.rowsExisted,
+  });
   const committer = new Committer({
     intervalMs: config.aggregator.commitInterval,
     partitions,
-    database,
+    writer,
     events,
-    write: write(readings.name, database, events),
     bury: bury(buryConfig, producer),
     committed: (offsets) => membership.commit(offsets),
     fenced: () => membership.joinAgain(),
@@ -74,7 +78,7 @@ export async function aggregate(context: AppContext): Promise<void> {
     partitions,
     events,
     stopping,
-    claim: claim(topic, database, events),
+    claim: claim(topic, database, writer, events),
     fold: fold(partitions),
     flush: () => committer.commit(),
     fatal: (error) => context.fatal('reading from Kafka', error),

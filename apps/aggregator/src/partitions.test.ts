@@ -14,6 +14,7 @@ const held = (partition: number): Held => ({
   partition,
   epoch: 1n,
   state: new PartitionState(options, { nextOffset: 0n, replayOffset: 0n, sources: {} }),
+  parts: [],
   committed: 0n,
   folded: 0,
   samples: [],

@@ -1,12 +1,7 @@
-import type { PartitionState } from '@weir/windows';
+import type { OpenPartition } from '@weir/connect-timescale';
 
-/** A partition that this process owns: its fold, and how far the database is. */
-export interface Held {
-  readonly partition: number;
-  readonly epoch: bigint;
-  readonly state: PartitionState;
-  /** `next_offset` in the database. */
-  committed: bigint;
+/** A partition that this process owns. */
+export interface Held extends OpenPartition {
   /** Readings folded since the last collect. */
   folded: number;
   /** Arrival times of the records since the last collect, epoch milliseconds. */

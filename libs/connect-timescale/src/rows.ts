@@ -13,6 +13,7 @@ export const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
 /** A row without its sketch: 2 + 9 × 12 + 2 × 8 + 4, and 3 × 12 for the quantiles. */
 const FIXED_BYTES = 166;
+const FIRST_BYTES = 4_096;
 
 /**
  * Window rows as tuples of COPY BINARY, without the header and trailer, so that the tuples of several partitions can
@@ -20,16 +21,14 @@ const FIXED_BYTES = 166;
  */
 export class WindowRows {
   count = 0;
-  private bytes: Buffer;
-  private view: DataView;
+  private bytes = Buffer.alloc(0);
+  private view = new DataView(this.bytes.buffer);
   private at = 0;
   private readonly quantiles: boolean;
 
   /** @param level 0 writes PANE_COLUMNS, any other WINDOW_COLUMNS */
-  constructor(level: number, expectedRows: number) {
+  constructor(level: number) {
     this.quantiles = level > 0;
-    this.bytes = Buffer.allocUnsafeSlow(Math.max(256, expectedRows * (this.quantiles ? 260 : 132)));
-    this.view = new DataView(this.bytes.buffer);
   }
 
   get tuples(): Buffer {
@@ -71,7 +70,7 @@ export class WindowRows {
 
   private room(bytes: number): void {
     if (this.at + bytes <= this.bytes.length) return;
-    const next = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + bytes));
+    const next = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + bytes, FIRST_BYTES));
     this.bytes.copy(next, 0, 0, this.at);
     this.bytes = next;
     this.view = new DataView(next.buffer);

@@ -48,13 +48,14 @@ const figuresOf = (w: Figures): unknown => ({
   sketch: w.sketch?.encode().toString('hex'),
   written: 0,
   stale: 0,
+  previous: null,
 });
 async function write(
   level: number,
   added: [number, Window][],
   changed: [number, Window][] = [],
 ): Promise<void> {
-  const rows = { added: new WindowRows(level, 1), changed: new WindowRows(level, 1) };
+  const rows = { added: new WindowRows(level), changed: new WindowRows(level) };
   for (const [id, window] of added) rows.added.add(id, window);
   for (const [id, window] of changed) rows.changed.add(id, window);
   await database.transaction('a test', (transaction) =>

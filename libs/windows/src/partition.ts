@@ -3,8 +3,15 @@ import { ArrivalRing, hashText } from './dedup.ts';
 import { PANE_MS } from './levels.ts';
 import { isLineError, type ParsedLine, parseLine } from './line.ts';
 import { type ColdRange, Device, isCold, paneOf, Series } from './series.ts';
-import type { BuriedLine, Counts, LevelChanges, Position, RestoredSeries, WindowOptions } from './types.ts';
-import type { Window } from './window.ts';
+import type {
+  BuriedLine,
+  Counts,
+  LineObserver,
+  Position,
+  RestoredSeries,
+  RowSink,
+  WindowOptions,
+} from './types.ts';
 
 const noCounts = (): Counts => ({ stored: 0, merged: 0, duplicate: 0, late: 0, undecodable: 0 });
 
@@ -27,6 +34,8 @@ export class PartitionState {
   private coldSeries = new Set<Series>();
   private counts = noCounts();
   private buried: BuriedLine[] = [];
+  private readonly observers: LineObserver[] = [];
+  private readonly outcome = { duplicates: 0, late: 0 };
   /** Start of the newest pane of any device, epoch milliseconds. */
   newest = Number.NEGATIVE_INFINITY;
 
@@ -39,6 +48,11 @@ export class PartitionState {
 
   get nextOffset(): bigint {
     return this.next;
+  }
+
+  /** Tells `observer` of every line from now on. */
+  observe(observer: LineObserver): void {
+    this.observers.push(observer);
   }
 
   /** Puts the stored rows back: for each series at least those at or above `Device.floorsAt` of its watermark. */
@@ -100,18 +114,21 @@ export class PartitionState {
     offset: bigint,
     index: number,
     line: string,
-    { envelope, known, interpretation: { readings, refusals } }: ParsedLine,
+    { envelope, known, interpretation: { readings: sent, refusals } }: ParsedLine,
     replay: boolean,
     now: number,
   ): number {
     const { at, edge, n } = envelope;
+    const readings = this.options.derive?.(envelope, sent) ?? sent;
     if (at > this.clock) this.clock = at;
     const since = this.clock - this.options.dedupHorizonMs;
     const device = known ?? this.device(envelope.site, envelope.device);
-    const resent = replay || n <= (this.sources.get(edge) ?? -1);
+    const repetition = !replay && n <= (this.sources.get(edge) ?? -1);
+    const resent = replay || repetition;
     if (!resent) this.sources.set(edge, n);
     const repeated = this.repeatedPublish(device, envelope, line, readings, since);
     let late: number[] | null = null;
+    let duplicates = 0;
     for (let i = 0; i < readings.length; i++) {
       const reading = readings[i] as Reading;
       const series = this.series(device, reading);
@@ -121,12 +138,14 @@ export class PartitionState {
         series.arrivals.put(reading.ts, reading.seq, this.clock, since, this.options.dedupCount);
       }
       if (resent || duplicate) {
-        this.counts.duplicate += replay ? 0 : 1;
+        if (!replay) duplicates++;
       } else if (!this.fold(device, series, reading, now)) {
         late ??= [];
         late.push(i);
       }
     }
+    this.counts.duplicate += duplicates;
+    if (!repetition) this.tell(envelope, readings, offset, replay, duplicates, late?.length ?? 0);
     if (replay) return 0;
     if (late !== null) {
       const text = `later than the allowed lateness of ${this.options.allowedLatenessMs} ms behind its device's watermark`;
@@ -140,6 +159,19 @@ export class PartitionState {
       this.counts.undecodable++;
     }
     return readings.length;
+  }
+
+  private tell(
+    envelope: Envelope,
+    readings: readonly Reading[],
+    offset: bigint,
+    replayed: boolean,
+    duplicates: number,
+    late: number,
+  ): void {
+    this.outcome.duplicates = duplicates;
+    this.outcome.late = late;
+    for (const observer of this.observers) observer.line(envelope, readings, offset, replayed, this.outcome);
   }
 
   /** False when the reading is too late for its pane. */
@@ -251,19 +283,21 @@ export class PartitionState {
     return now - device.touchedAt >= this.options.idleTimeoutMs;
   }
 
-  /** Every row that changed since the last call, per level. Handed-out rows count as written: write them or rebuild. */
-  collect(now: number, levels: readonly LevelChanges[]): void {
-    const emit = (level: number, series: Series, window: Window, changed: boolean): void => {
-      const changes = levels[level] as LevelChanges;
-      (changed ? changes.changed : changes.added).push({ series, window });
-    };
-    // A window below the floor may have a row that memory does not know, so its row always goes by way of the upsert.
+  /** Every row that changed since the last call. Handed-out rows count as written: write them or rebuild. */
+  collect(now: number, sink: RowSink): void {
+    // A window below the floor may have a row that memory does not know.
     for (const device of this.all) {
       const idle = device.open && this.isIdle(device, now);
       if (!device.touched && !idle) continue;
       const floors = device.floors;
-      device.collect(this.options.outOfOrdernessMs, idle, (level, series, window, changed) =>
-        emit(level, series, window, changed || window.start < (floors[level] as number)),
+      device.collect(this.options.outOfOrdernessMs, idle, (level, series, window, stored) =>
+        sink.row(
+          level,
+          series,
+          window,
+          level === 0 ? null : window.previous,
+          stored || window.start < (floors[level] as number),
+        ),
       );
     }
     this.coldSeries = new Set();

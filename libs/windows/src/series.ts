@@ -15,7 +15,7 @@ export interface ColdRange {
   readonly to: number;
 }
 
-export type Emit = (level: number, series: Series, window: Window, changed: boolean) => void;
+export type Emit = (level: number, series: Series, window: Window, stored: boolean) => void;
 
 /** One metric of one device: the windows of each level that are still needed as children of an open window. */
 export class Series {
@@ -92,6 +92,8 @@ export class Series {
         if (seen.has(key)) continue;
         seen.add(key);
         out.push({ series: this, level: level - 1, from, to: from + size });
+        // Its own row is a child of the next level; the highest has none.
+        if (level === TOP) out.push({ series: this, level, from, to: from + size });
       }
     }
   }
@@ -160,6 +162,7 @@ export class Series {
       while (next < children.length && (children[next] as Window).start < end)
         window.take(children[next++] as Window);
       emit(level, this, window, window.written);
+      window.previous = window.snapshot();
       window.written = true;
       window.stale = false;
       if (level < TOP) this.touch(level + 1, window.start);

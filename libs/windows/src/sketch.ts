@@ -39,14 +39,32 @@ function bucketValue(key: number): number {
   return key > 0 ? magnitude : -magnitude;
 }
 
-export class Sketch {
+/** A sketch to read. */
+export interface SketchView {
+  /** Buckets in use. */
+  readonly size: number;
+  /** Every bucket in ascending order of its key; keys are those of `keyOf`. */
+  forEach(visit: (key: number, count: number) => void): void;
+  /**
+   * The value at rank ⌊1 + q (n - 1)⌋ of the sorted values, within 1 %. NaN when the sketch is empty.
+   * @param q 0..1
+   */
+  quantile(q: number): number;
+  /** Version, number of buckets, first key (zigzag), then for each bucket: gap to the next key and count. Varints. */
+  encode(): Buffer;
+}
+
+export class Sketch implements SketchView {
   /** Ascending. */
   private keys: number[] = [];
   private counts: number[] = [];
 
-  /** Buckets in use. */
   get size(): number {
     return this.keys.length;
+  }
+
+  forEach(visit: (key: number, count: number) => void): void {
+    for (let i = 0; i < this.keys.length; i++) visit(this.keys[i] as number, this.counts[i] as number);
   }
 
   /** @param value finite */
@@ -69,7 +87,8 @@ export class Sketch {
     this.bound();
   }
 
-  merge(other: Sketch): void {
+  merge(view: SketchView): void {
+    const other = view instanceof Sketch ? view : Sketch.decode(view.encode());
     if (other.keys.length === 0) return;
     const keys: number[] = [];
     const counts: number[] = [];
@@ -86,10 +105,6 @@ export class Sketch {
     this.bound();
   }
 
-  /**
-   * The value at rank ⌊1 + q (n - 1)⌋ of the sorted values, within 1 %. NaN when the sketch is empty.
-   * @param q 0..1
-   */
   quantile(q: number): number {
     const { keys, counts } = this;
     let total = 0;
@@ -142,7 +157,6 @@ export class Sketch {
     this.counts.splice(begin + 1, high - begin, sum);
   }
 
-  /** Version, number of buckets, first key (zigzag), then for each bucket: gap to the next key and count. Varints. */
   encode(): Buffer {
     const { keys, counts } = this;
     const out = Buffer.allocUnsafe(16 + keys.length * 13);

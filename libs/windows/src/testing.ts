@@ -4,9 +4,8 @@ import { LEVELS } from '@weir/topology';
 import fc from 'fast-check';
 import { PartitionState } from './partition.ts';
 import { plainKey } from './recompute.ts';
-import type { Series } from './series.ts';
 import { Sketch } from './sketch.ts';
-import type { LevelChanges, Position, WindowOptions } from './types.ts';
+import type { Position, SeriesInfo, WindowOptions } from './types.ts';
 import type { Figures } from './window.ts';
 
 export const OPTIONS: WindowOptions = {
@@ -43,15 +42,14 @@ export class Harness {
           series.supply(level, copy(row));
       }
     }
-    const levels: LevelChanges[] = LEVELS.map(() => ({ added: [], changed: [] }));
-    this.state.collect(now, levels);
-    levels.forEach(({ added, changed }, level) => {
-      for (const { series, window } of added) {
-        assert.ok(!this.rows.has(keyOf(series, level, window.start)), 'an added row must not exist yet');
-        this.rows.set(keyOf(series, level, window.start), { ...copy(window), ...names(series), level });
-      }
-      for (const { series, window } of changed)
-        this.rows.set(keyOf(series, level, window.start), { ...copy(window), ...names(series), level });
+    this.state.collect(now, {
+      row: (level, series, window, previous, stored) => {
+        const key = keyOf(series, level, window.start);
+        const old = this.rows.get(key);
+        assert.ok(stored || old === undefined, 'an added row must not exist yet');
+        if (level > 0) assert.equal(previous && bits(previous), old ? bits(copy(old)) : null, 'previous');
+        this.rows.set(key, { ...copy(window), ...names(series), level });
+      },
     });
     this.position = this.state.position();
     const counts = this.state.takeCounts();
@@ -96,8 +94,8 @@ export class Harness {
   }
 }
 
-const names = ({ site, device, metric }: Series) => ({ site, device, metric });
-const keyOf = (series: Series, level: number, start: number): string =>
+const names = ({ site, device, metric }: SeriesInfo) => ({ site, device, metric });
+const keyOf = (series: SeriesInfo, level: number, start: number): string =>
   plainKey(series.site, series.device, series.metric, LEVELS[level]!.name, start);
 const copy = (row: Figures): Figures => ({
   start: row.start,
@@ -113,7 +111,7 @@ const copy = (row: Figures): Figures => ({
   sketch: row.sketch === null ? null : Sketch.decode(row.sketch.encode()),
 });
 export const bits = (row: Figures): string =>
-  JSON.stringify({ ...row, sketch: row.sketch?.encode().toString('hex') });
+  JSON.stringify({ ...copy(row), sketch: row.sketch?.encode().toString('hex') });
 
 export interface Step {
   device: number;

@@ -1,5 +1,5 @@
-import type { Series } from './series.ts';
-import type { Figures, Window } from './window.ts';
+import type { Envelope, Reading } from '@weir/reading';
+import type { Figures } from './window.ts';
 
 export interface WindowOptions {
   readonly outOfOrdernessMs: number;
@@ -7,6 +7,48 @@ export interface WindowOptions {
   readonly idleTimeoutMs: number;
   readonly dedupHorizonMs: number;
   readonly dedupCount: number;
+  /** The readings of a line with those that follow from them; a pure function of both. The same array: nothing follows. */
+  readonly derive?: (envelope: Envelope, readings: readonly Reading[]) => readonly Reading[];
+}
+
+/** Key and name of a series. */
+export interface SeriesInfo {
+  /** Key in the database. */
+  readonly id: number;
+  readonly site: string;
+  readonly device: string;
+  readonly metric: string;
+}
+
+/** Receives every row that must be written. Figures are valid during the call only: copy what must stay. */
+export interface RowSink {
+  /**
+   * @param previous the row as it was last handed out, when it is written again; null for a new one, and always null
+   * at level 0 (1 s)
+   * @param stored the row may exist already
+   */
+  row(level: number, series: SeriesInfo, window: Figures, previous: Figures | null, stored: boolean): void;
+}
+
+/** What became of the readings of a line; the rest was stored. Valid during the call only. */
+export interface LineOutcome {
+  readonly duplicates: number;
+  readonly late: number;
+}
+
+/** Told of the lines of the log, in log order, after their readings were folded. */
+export interface LineObserver {
+  /**
+   * A line that is not a transport repetition. With `replayed` it stands below `nextOffset` and is read again after a
+   * restart: then it may also be a transport repetition, and `outcome` is all zero.
+   */
+  line(
+    envelope: Envelope,
+    readings: readonly Reading[],
+    offset: bigint,
+    replayed: boolean,
+    outcome: LineOutcome,
+  ): void;
 }
 
 /** What is stored beside the rows, in the same transaction. */
@@ -44,16 +86,6 @@ export interface BuriedLine {
   readonly device: string | null;
   /** Arrival at the edge, epoch milliseconds; null when the line cannot be read. */
   readonly at: number | null;
-}
-
-export interface RowChange {
-  readonly series: Series;
-  readonly window: Window;
-}
-export interface LevelChanges {
-  /** Never written before. */
-  readonly added: RowChange[];
-  readonly changed: RowChange[];
 }
 
 /** Readings since the last `takeCounts`. */

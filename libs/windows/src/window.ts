@@ -1,4 +1,4 @@
-import { Sketch } from './sketch.ts';
+import { Sketch, type SketchView } from './sketch.ts';
 
 /** The figures of one window, as a row holds them. */
 export interface Figures {
@@ -18,7 +18,7 @@ export interface Figures {
   readonly last: number;
   readonly lastTs: number;
   /** Null in a 1 s pane of one or two readings, whose values are `min` and `max`. */
-  readonly sketch: Sketch | null;
+  readonly sketch: SketchView | null;
 }
 
 /**
@@ -46,6 +46,8 @@ export class Window implements Figures {
   written = false;
   /** Changed (pane), or a child changed (higher level), since its row was handed out. */
   stale = false;
+  /** The row as it was last handed out or stored; levels above 0. */
+  previous: Figures | null = null;
 
   constructor(start: number) {
     this.start = start;
@@ -121,6 +123,11 @@ export class Window implements Figures {
     }
   }
 
+  snapshot(): Figures {
+    const { start, count, sum, min, max, m2, first, firstTs, last, lastTs, sketch } = this;
+    return { start, count, sum, min, max, m2, first, firstTs, last, lastTs, sketch };
+  }
+
   static restore(figures: Figures): Window {
     const window = new Window(figures.start);
     window.count = figures.count;
@@ -132,8 +139,9 @@ export class Window implements Figures {
     window.firstTs = figures.firstTs;
     window.last = figures.last;
     window.lastTs = figures.lastTs;
-    window.sketch = figures.sketch;
+    window.sketch = figures.sketch === null ? null : Sketch.decode(figures.sketch.encode());
     window.written = true;
+    window.previous = figures;
     return window;
   }
 }

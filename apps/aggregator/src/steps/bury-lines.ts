@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { OutgoingRecord, Producer } from '@weir/connect-kafka';
-import { deadLetterHeaders, partitionOf } from '@weir/reading';
+import { deadLetterHeaders, letterIdAt, partitionOf } from '@weir/reading';
 import type { KafkaTopic } from '@weir/topology';
 import type { BuriedLine } from '@weir/windows';
 
@@ -10,16 +9,7 @@ export interface BuryConfig {
   readonly group: string;
 }
 
-/**
- * Indexes (among the readings of the line) that were buried, when others of the same line were stored. A replay must
- * send no others.
- */
-const READINGS_HEADER = 'x-dlq-readings';
-
-/**
- * The dead letter of a line: its own bytes, and the place in the log that it came from. The id follows from that
- * place, so a line that is buried again after a crash is the same letter twice.
- */
+/** The dead letter of a line: its own bytes, and the place in the log that it came from. */
 export function deadLetterOf(
   config: BuryConfig,
   partition: number,
@@ -28,10 +18,7 @@ export function deadLetterOf(
 ): OutgoingRecord {
   const { readings: topic, deadLetters, group } = config;
   const headers = deadLetterHeaders({
-    id: createHash('sha256')
-      .update(`${topic}/${partition}/${offset}/${index}/${reason}`)
-      .digest('hex')
-      .slice(0, 32),
+    id: letterIdAt(topic, partition, offset, index, reason),
     reason,
     stage: 'fold-records',
     errorClass: reason === 'late' ? 'Late' : 'DecodeError',
@@ -44,8 +31,8 @@ export function deadLetterOf(
     retryable: reason === 'late',
     replayCount: 0,
     kafka: { topic, partition, offset: String(offset), group },
+    ...(readings === null ? {} : { readings }),
   });
-  if (readings !== null) headers[READINGS_HEADER] = readings.join(',');
   return {
     partition: partitionOf(device ?? '', deadLetters.partitions),
     key: device === null ? null : Buffer.from(device),

@@ -1,0 +1,202 @@
+import {
+  type ColdRange,
+  type Counts,
+  LEVEL_COUNT,
+  PartitionState,
+  type Position,
+  type RowSink,
+  type WindowOptions,
+} from '@weir/windows';
+import type { CommitPart, PartOfPartition } from './commit-part.ts';
+import type { Database } from './database.ts';
+import { sqlState } from './errors.ts';
+import { areMoved, type Claim, type Move, movePartitions } from './offsets.ts';
+import { WindowRows } from './rows.ts';
+import { allocateSeries, loadSeries } from './series.ts';
+import { loadOpenWindows, loadWindows, writeLevel } from './windows.ts';
+
+/** A claimed partition: its fold, its parts, and how far the database is. */
+export interface OpenPartition {
+  readonly partition: number;
+  readonly epoch: bigint;
+  readonly state: PartitionState;
+  /** In the order of `PartitionWriterOptions.parts`. */
+  readonly parts: readonly PartOfPartition[];
+  /** `next_offset` in the database. */
+  committed: bigint;
+}
+
+/** The rows of one level of one partition, encoded. */
+export interface EncodedLevel {
+  readonly added: WindowRows;
+  readonly changed: WindowRows;
+}
+
+/** What one partition hands to a transaction. Encoded at once, so the fold may go on while it is written. */
+export interface Handout {
+  readonly owned: OpenPartition;
+  readonly move: Move;
+  readonly levels: readonly EncodedLevel[];
+  readonly counts: Counts;
+  /** By part; null when it has nothing to write. */
+  readonly changes: readonly unknown[];
+}
+
+export interface PartitionWriterOptions {
+  readonly database: Database;
+  readonly topic: string;
+  readonly parts: readonly CommitPart[];
+  /** A window that should be new had a row; the transaction is repeated as a merge. */
+  readonly onRowsExisted?: () => void;
+}
+
+const UNIQUE_VIOLATION = '23505';
+
+/**
+ * Brings folded partitions into the database: rows, parts and offsets in one transaction. Knows nothing of Kafka: who
+ * feeds `PartitionState.apply`, from the log or from the archive, decides what is written where `database` points.
+ * The order for one transaction: `prepare`, then `collect` of each partition at once, then `write`; one at a time.
+ */
+export class PartitionWriter {
+  private readonly options: PartitionWriterOptions;
+  private inDoubt = false;
+
+  constructor(options: PartitionWriterOptions) {
+    this.options = options;
+  }
+
+  /**
+   * The state of a partition as its rows tell it. The caller then applies the log from `position.replayOffset`.
+   * @param belongs whether a device's readings go to this partition
+   */
+  async open(
+    partition: number,
+    { epoch, position }: Claim,
+    windows: WindowOptions,
+    belongs: (device: string) => boolean,
+  ): Promise<{ owned: OpenPartition; series: number }> {
+    const { database, parts } = this.options;
+    // Only after the claim: a series that the earlier owner made until then must be seen.
+    const series = (await loadSeries(database)).filter(({ device }) => belongs(device));
+    const restored = await loadOpenWindows(database, series, windows.outOfOrdernessMs);
+    const state = new PartitionState(windows, position);
+    state.restore(restored);
+    const opened: PartOfPartition[] = [];
+    for (const part of parts) opened.push(await part.open(database, partition, state));
+    for (const part of opened) if (part.line !== undefined) state.observe(part as Required<typeof part>);
+    const owned = { partition, epoch, state, parts: opened, committed: position.nextOffset };
+    return { owned, series: restored.length };
+  }
+
+  /** Whether a transaction would have something to write. */
+  hasWork({ state, committed, parts }: OpenPartition, now: number): boolean {
+    return state.hasWork(now, committed) || parts.some((part) => part.due?.(now) === true);
+  }
+
+  /** Keys for new series, what the parts need, and the stored rows that late readings change. The fold must wait. */
+  async prepare(partitions: readonly OpenPartition[]): Promise<void> {
+    const { database, parts } = this.options;
+    const fresh = partitions.flatMap(({ state }) => state.freshSeries());
+    if (fresh.length > 0) {
+      const ids = await allocateSeries(database, fresh);
+      fresh.forEach((series, i) => {
+        series.id = ids[i] as number;
+      });
+    }
+    for (const [i, part] of parts.entries()) {
+      const opened = partitions.map((one) => one.parts[i] as PartOfPartition);
+      await part.prepare?.(database, opened);
+    }
+    const ranges = partitions.flatMap(({ state }) => state.coldRanges());
+    for (let level = 0; level < LEVEL_COUNT; level++) {
+      const here = ranges.filter((range) => range.level === level);
+      if (here.length === 0) continue;
+      const bySeries = new Map<number, ColdRange>(here.map((range) => [range.series.id, range]));
+      const stretches = here.map(({ series, from, to }) => ({ seriesId: series.id, from, to }));
+      for (const { seriesId, figures } of await loadWindows(database, level, stretches))
+        bySeries.get(seriesId)?.series.supply(level, figures);
+    }
+  }
+
+  /** Takes everything that changed in a partition. It counts as written: write it, or open the partition anew. */
+  collect(owned: OpenPartition, now: number): Handout {
+    const { state, parts } = owned;
+    const levels = Array.from({ length: LEVEL_COUNT }, (_, level) => ({
+      added: new WindowRows(level),
+      changed: new WindowRows(level),
+    }));
+    const sinks = parts.filter((part): part is PartOfPartition & RowSink => part.row !== undefined);
+    state.collect(now, {
+      row(level, series, window, previous, stored) {
+        const { added, changed } = levels[level] as EncodedLevel;
+        (stored ? changed : added).add(series.id, window);
+        for (const sink of sinks) sink.row(level, series, window, previous, stored);
+      },
+    });
+    const changes = parts.map((part) => part.collect(now));
+    const { partition, epoch, committed } = owned;
+    const move = { partition, epoch, expected: committed, position: positionOf(owned) };
+    return { owned, move, levels, counts: state.takeCounts(), changes };
+  }
+
+  /**
+   * Writes handouts in one transaction. Throws `FencedError` when partitions are lost (nothing is written then),
+   * transient errors when nothing is known to be written; calling it again with the same handouts is safe, also when
+   * the first COMMIT did happen.
+   */
+  async write(handouts: readonly Handout[]): Promise<void> {
+    const { database, topic } = this.options;
+    const moves = handouts.map(({ move }) => move);
+    const moving = moves.some(({ expected, position }) => expected !== position.nextOffset);
+    if (!(this.inDoubt && moving && (await areMoved(database, topic, moves)))) {
+      try {
+        await this.transact(handouts, moves, false);
+      } catch (error) {
+        if (sqlState(error) === UNIQUE_VIOLATION) {
+          this.options.onRowsExisted?.();
+          await this.transact(handouts, moves, true);
+        } else {
+          this.inDoubt = (error as { inDoubt?: boolean }).inDoubt === true || this.inDoubt;
+          throw error;
+        }
+      }
+    }
+    this.inDoubt = false;
+    for (const { owned, move, changes } of handouts) {
+      owned.committed = move.position.nextOffset;
+      changes.forEach((change, i) => {
+        if (change !== null) owned.parts[i]?.settled?.(change);
+      });
+    }
+  }
+
+  private async transact(
+    handouts: readonly Handout[],
+    moves: readonly Move[],
+    merge: boolean,
+  ): Promise<void> {
+    const { database, topic, parts } = this.options;
+    await database.transaction('writing windows', async (transaction) => {
+      await movePartitions(transaction, topic, moves);
+      for (let level = 0; level < LEVEL_COUNT; level++) {
+        const added = handouts.map(({ levels }) => (levels[level] as EncodedLevel).added);
+        const changed = handouts.map(({ levels }) => (levels[level] as EncodedLevel).changed);
+        await writeLevel(transaction, level, merge ? [] : added, merge ? [...added, ...changed] : changed);
+      }
+      for (const [i, part] of parts.entries()) {
+        const changes = handouts.map((handout) => handout.changes[i]).filter((change) => change !== null);
+        if (changes.length > 0) await part.write(transaction, changes);
+      }
+    });
+  }
+}
+
+function positionOf({ state, parts }: OpenPartition): Position {
+  const position = state.position();
+  let { replayOffset } = position;
+  for (const part of parts) {
+    const from = part.replayFrom?.();
+    if (from !== undefined && from < replayOffset) replayOffset = from;
+  }
+  return { ...position, replayOffset };
+}
