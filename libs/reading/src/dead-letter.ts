@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { DeadLetterReason } from '@weir/flow';
+import { DEAD_LETTER_REASONS, type DeadLetterReason } from '@weir/flow';
 
 /** What is known about a dead letter besides its key, body and own headers, which stay untouched. */
 export interface DeadLetter {
@@ -19,6 +19,11 @@ export interface DeadLetter {
   readonly originalTimestamp: number;
   readonly retryable: boolean;
   readonly replayCount: number;
+  /**
+   * Indexes (among the readings of the line) that were buried, when others of the same line were stored: a replay must
+   * send no others.
+   */
+  readonly readings?: readonly number[];
   /** Where in Kafka the record lay, for a record that came from there. */
   readonly kafka?: {
     readonly topic: string;
@@ -37,6 +42,23 @@ export function fingerprint(
     .update(`${letter.reason}\0${letter.stage}\0${letter.errorClass}\0${shape}`)
     .digest('hex')
     .slice(0, 16);
+}
+
+/**
+ * The id of a letter whose bytes came from a line of a Kafka record. It follows from that place, so a line that is
+ * buried again after a crash is the same letter twice, and the letter of a place can be looked for.
+ */
+export function letterIdAt(
+  topic: string,
+  partition: number,
+  offset: bigint,
+  line: number,
+  reason: DeadLetterReason,
+): string {
+  return createHash('sha256')
+    .update(`${topic}/${partition}/${offset}/${line}/${reason}`)
+    .digest('hex')
+    .slice(0, 32);
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -65,5 +87,60 @@ export function deadLetterHeaders(letter: DeadLetter): Record<string, string> {
     headers['__dlq.errors.offset'] = letter.kafka.offset;
     headers['__dlq.errors.group'] = letter.kafka.group;
   }
+  if (letter.readings !== undefined) headers['x-dlq-readings'] = letter.readings.join(',');
   return headers;
+}
+
+const SYSTEMS = ['mqtt', 'http', 'kafka', 'rabbitmq'] as const;
+
+/** Reads what `deadLetterHeaders` wrote; null when these are not the headers of a dead letter of ours. */
+export function parseDeadLetter(headers: Readonly<Record<string, string>>): DeadLetter | null {
+  const text = (name: string): string => headers[name] ?? '';
+  const reason = DEAD_LETTER_REASONS.find((one) => one === headers['x-dlq-reason']);
+  const originSystem = SYSTEMS.find((one) => one === headers['x-dlq-origin-system']);
+  const id = text('x-dlq-id');
+  if (reason === undefined || originSystem === undefined || id === '') return null;
+  const readings = headers['x-dlq-readings'];
+  const topic = headers['__dlq.errors.topic'];
+  return {
+    id,
+    reason,
+    stage: text('x-dlq-stage'),
+    errorClass: text('x-dlq-error-class'),
+    errorMessage: text('x-dlq-error-message'),
+    firstFailedAt: Date.parse(text('x-dlq-first-failed-at')),
+    lastFailedAt: Date.parse(text('x-dlq-last-failed-at')),
+    originSystem,
+    origin: text('x-dlq-origin'),
+    originalTimestamp: Date.parse(text('x-dlq-original-timestamp')),
+    retryable: headers['x-dlq-retryable'] === 'true',
+    replayCount: Number(headers['x-dlq-replay-count'] ?? 0),
+    ...(readings === undefined ? {} : { readings: readings.split(',').map(Number) }),
+    ...(topic === undefined
+      ? {}
+      : {
+          kafka: {
+            topic,
+            partition: Number(text('__dlq.errors.partition')),
+            offset: text('__dlq.errors.offset'),
+            group: text('__dlq.errors.group'),
+          },
+        }),
+  };
+}
+
+/** Who sends dead letters again, and under which number the reason is recorded. */
+export interface Replay {
+  readonly task: string;
+  readonly by: string;
+}
+
+/** Headers of a record that is sent again: whose letter it was, and how often. */
+export function replayHeaders(letter: DeadLetter, { task, by }: Replay): Record<string, string> {
+  return {
+    'x-dlq-id': letter.id,
+    'x-dlq-replay-count': String(letter.replayCount + 1),
+    'x-dlq-replay-task-id': task,
+    'x-dlq-replayed-by': by,
+  };
 }

@@ -26,12 +26,24 @@ export interface Envelope {
   /** The MQTT DUP flag was set. */
   readonly dup?: true;
   readonly class?: 'critical';
+  /** Set by a replay of dead letters, never by an edge. */
+  readonly forced?: Forced;
   /** Indexes of an array payload that the edge buried. */
   readonly skip?: readonly number[];
   /** The parsed payload, when it stands verbatim in the line. */
   readonly payload?: unknown;
   /** The payload as text, when it holds line breaks and so cannot stand in a line of its own. */
   readonly payloadText?: string;
+}
+
+/** Marks a line that is in the log again: these of its readings count now, although they are late. */
+export interface Forced {
+  /** Offset (decimal) of the record that they were buried from; it lies in the same partition. */
+  readonly offset: string;
+  /** Indexes among the readings of the line, ascending. */
+  readonly readings: readonly number[];
+  /** The replay that sent the line. */
+  readonly task: string;
 }
 
 export const ENVELOPE_CODEC = 'weir-lines.v1';
@@ -108,6 +120,16 @@ export function decodeEnvelope(line: string): Envelope {
   if (envelope.v !== 1)
     throw new PayloadError(`envelope version ${String(envelope.v)} is not known to this version of Weir`);
   return envelope;
+}
+
+/**
+ * The line with `forced` in it. It stands first, so every byte after it is the line's own, and a line that a stranger
+ * wrote with its keys in another order is no exception. Throws like `decodeEnvelope`.
+ */
+export function forceLine(line: string, forced: Forced): string {
+  if (decodeEnvelope(line).forced !== undefined)
+    throw new PayloadError('the line is a replay already and cannot be replayed as another');
+  return `{"forced":${JSON.stringify(forced)},${line.slice(line.indexOf('{') + 1)}`;
 }
 
 /** The payload's own bytes, as the device sent them. `line` as stored (a leading archive prefix is fine). */
