@@ -10,6 +10,8 @@ import {
   type OutgoingMessage,
   openConsumer,
   openPublisher,
+  topologyDifferences,
+  vhostOf,
 } from '@weir/connect-rabbitmq';
 import { type AlertRow, migrate, openAlertQueries, openDatabase } from '@weir/connect-timescale';
 import { createLogger } from '@weir/observe';
@@ -347,6 +349,26 @@ test('the alerts of a rule that was removed are closed, and that is told', async
     [`${id}/firing`, `${id}/resolved`],
   );
   assert.equal((await rows())[0]?.state, 'resolved');
+});
+
+test('a binding that somebody removed is named and comes back', async (t) => {
+  const { start, space } = await bench(t);
+  const app = await start();
+  const vhost = vhostOf(space.rabbitmqUrl);
+  const queue = QUEUES.alerterTelemetry;
+  const [binding] = queue.bindings;
+  const path = `/api/bindings/${vhost}/e/${binding.exchange}/q/${queue.name}/${encodeURIComponent(binding.key)}`;
+  await manage(space.managementUrl, path, { method: 'DELETE' });
+  const what = `queue ${queue.name} is not bound to ${binding.exchange} by "${binding.key}"`;
+  assert.deepEqual(await topologyDifferences(space.managementUrl, vhost), [what]);
+  await until(() => app.logs.some((line) => line.includes(JSON.stringify(what).slice(1, -1))), {
+    deadlineMs: 30_000,
+    what: 'the name of the binding in the log',
+  });
+  await until(async () => (await topologyDifferences(space.managementUrl, vhost)).length === 0, {
+    deadlineMs: 10_000,
+    what: 'the binding to be there again',
+  });
 });
 
 test('the queues of the alerter have their dead-letter queues', () => {

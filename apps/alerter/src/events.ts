@@ -15,6 +15,7 @@ export class AlerterEvents {
   readonly #messages;
   readonly #deviceEvents;
   readonly #batch;
+  readonly #differences;
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
@@ -39,6 +40,10 @@ export class AlerterEvents {
     this.#batch = metrics.histogram(
       'weir_alerter_batch_seconds',
       'From the first read of a batch of telemetry messages to its commit',
+    );
+    this.#differences = metrics.gauge(
+      'weir_topology_differences',
+      'Differences between RabbitMQ and the topology at the last comparison',
     );
   }
 
@@ -93,6 +98,22 @@ export class AlerterEvents {
   alertsOfRemovedRules(closed: number): void {
     if (closed > 0)
       this.#log.info({ closed }, 'closed the alerts of rules that the configuration no longer has');
+  }
+
+  /** @param fresh those that were not there at the last comparison */
+  topologyDifferences(fresh: readonly string[], count: number): void {
+    this.#differences.set(count);
+    for (const difference of fresh)
+      this.#log.warn(
+        `RabbitMQ is not as the topology says: ${difference}. What is missing is declared again; ` +
+          'for the rest see `weir topology check`',
+      );
+  }
+
+  topologyCheckFailed(error: unknown): void {
+    this.#limited('topology', (suppressed) =>
+      this.#log.warn({ suppressed }, `comparing RabbitMQ with the topology: ${errorMessage(error)}`),
+    );
   }
 
   deviceEvent(kind: string): void {

@@ -1,4 +1,12 @@
-import { type Consumer, type Delivery, openConsumer, openPublisher } from '@weir/connect-rabbitmq';
+import {
+  applyTopology,
+  type Consumer,
+  type Delivery,
+  openConsumer,
+  openPublisher,
+  topologyDifferences,
+  vhostOf,
+} from '@weir/connect-rabbitmq';
 import { openDatabase } from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
@@ -10,10 +18,12 @@ import { ruleSet } from './rules/rule-set.ts';
 import { evaluateTelemetry } from './steps/evaluate-telemetry.ts';
 import { publishAlerts } from './steps/publish-alerts.ts';
 import { recordDeviceEvent } from './steps/record-device-event.ts';
+import { watchTopology } from './steps/watch-topology.ts';
 import { alertStore } from './store/alert-store.ts';
 
 /** Bytes of messages that one transaction evaluates. */
 const BATCH_BYTES = 1 << 20;
+const TOPOLOGY_CHECK_MS = 10_000;
 
 /**
  * telemetry (critical first) → evaluate → states, alerts and outbox in one transaction → ack
@@ -69,4 +79,11 @@ export async function startFlow(context: AppContext): Promise<void> {
   events.alertsOfRemovedRules(closed);
   outbox.notify();
   for (const consumer of consumers) consumer.start();
+  void watchTopology({
+    compare: () => topologyDifferences(config.rabbitmq.managementUrl, vhostOf(url)),
+    apply: () => applyTopology({ url }),
+    events,
+    everyMs: TOPOLOGY_CHECK_MS,
+    stopping,
+  });
 }
