@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FencedError, type Handout, type PartitionWriter } from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
-import type { BuriedLine, Counts } from '@weir/windows';
+import { type BuriedLine, type Counts, noCounts } from '@weir/windows';
 import type { Events } from './events.ts';
 import type { Held, Partitions } from './partitions.ts';
 
@@ -125,7 +125,7 @@ export class Committer {
   private settle(handouts: readonly HeldHandout[], seconds: number): void {
     const { partitions, events } = this.options;
     const offsets = new Map<number, bigint>();
-    const counts: Counts = { stored: 0, merged: 0, duplicate: 0, late: 0, undecodable: 0 };
+    const counts = noCounts();
     for (const { held, counts: own } of handouts) {
       if (partitions.owns(held)) offsets.set(held.partition, held.committed);
       for (const key of Object.keys(counts) as (keyof Counts)[]) counts[key] += own[key];

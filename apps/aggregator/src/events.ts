@@ -56,9 +56,12 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
       count('stored', '', counts.stored);
       count('duplicate', '', counts.duplicate);
       count('dead_lettered', 'late', counts.late);
+      count('replayed', '', counts.replayed);
+      count('replayed', 'again', counts.replayedAgain);
       count('dead_lettered', 'undecodable', counts.undecodable);
       if (counts.merged > 0) late.inc({ window: '1s', disposition: 'merged' }, counts.merged);
       if (counts.late > 0) late.inc({ window: '1s', disposition: 'dead_letter' }, counts.late);
+      if (counts.replayed > 0) late.inc({ window: '1s', disposition: 'replayed' }, counts.replayed);
       rows.forEach(({ added, changed }, level) => {
         const window = LEVELS[level]?.name ?? '';
         if (added > 0) written.inc({ window, kind: 'added' }, added);

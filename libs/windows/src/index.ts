@@ -1,4 +1,5 @@
 export * from './dedup.ts';
+export { type ForcedReading, lateIdentity } from './forced.ts';
 export * from './levels.ts';
 export * from './partition.ts';
 export * from './recompute.ts';

@@ -1,6 +1,7 @@
 import {
   decodeEnvelope,
   type Envelope,
+  type Forced,
   type Interpretation,
   interpret,
   isName,
@@ -46,6 +47,16 @@ function checkEnvelope(envelope: Envelope): void {
     throw new EnvelopeError('an envelope needs the texts edge, site and device');
   if (!Number.isSafeInteger(n) || !Number.isSafeInteger(at))
     throw new EnvelopeError('an envelope needs the whole numbers n and at');
+  if (envelope.forced !== undefined) checkForced(envelope.forced);
+}
+
+function checkForced(forced: unknown): void {
+  const { offset, readings } = (forced ?? {}) as Partial<Record<keyof Forced, unknown>>;
+  const whole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  if (typeof offset !== 'string' || !/^\d{1,19}$/.test(offset))
+    throw new EnvelopeError('a replay needs the offset that its readings were buried from');
+  if (!Array.isArray(readings) || !readings.every(whole))
+    throw new EnvelopeError('a replay needs the indexes of its readings');
 }
 
 function checkNames({ site, device, metric }: Envelope): void {

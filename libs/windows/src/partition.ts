@@ -1,19 +1,19 @@
-import type { Envelope, Reading } from '@weir/reading';
+import type { Envelope, Forced, Reading } from '@weir/reading';
 import { ArrivalRing, hashText } from './dedup.ts';
+import { type ForcedReading, ForcedReadings, lateIdentity } from './forced.ts';
 import { PANE_MS } from './levels.ts';
 import { isLineError, type ParsedLine, parseLine } from './line.ts';
 import { type ColdRange, Device, isCold, paneOf, Series } from './series.ts';
-import type {
-  BuriedLine,
-  Counts,
-  LineObserver,
-  Position,
-  RestoredSeries,
-  RowSink,
-  WindowOptions,
+import {
+  type BuriedLine,
+  type Counts,
+  type LineObserver,
+  noCounts,
+  type Position,
+  type RestoredSeries,
+  type RowSink,
+  type WindowOptions,
 } from './types.ts';
-
-const noCounts = (): Counts => ({ stored: 0, merged: 0, duplicate: 0, late: 0, undecodable: 0 });
 
 /**
  * Everything that one partition's log says, folded in log order. The rows it hands out are a function of the log
@@ -36,6 +36,7 @@ export class PartitionState {
   private buried: BuriedLine[] = [];
   private readonly observers: LineObserver[] = [];
   private readonly outcome = { duplicates: 0, late: 0 };
+  private readonly forced = new ForcedReadings<Series>();
   /** Start of the newest pane of any device, epoch milliseconds. */
   newest = Number.NEGATIVE_INFINITY;
 
@@ -120,6 +121,7 @@ export class PartitionState {
   ): number {
     const { at, edge, n } = envelope;
     const readings = this.options.derive?.(envelope, sent) ?? sent;
+    if (envelope.forced !== undefined) return replay ? 0 : this.park(offset, envelope, readings, now);
     if (at > this.clock) this.clock = at;
     const since = this.clock - this.options.dedupHorizonMs;
     const device = known ?? this.device(envelope.site, envelope.device);
@@ -142,6 +144,7 @@ export class PartitionState {
       } else if (!this.fold(device, series, reading, now)) {
         late ??= [];
         late.push(i);
+        this.forced.late(envelope, reading, i);
       }
     }
     this.counts.duplicate += duplicates;
@@ -181,13 +184,21 @@ export class PartitionState {
     const { outOfOrdernessMs, allowedLatenessMs } = this.options;
     const watermark = device.newest - outOfOrdernessMs;
     if (pane + PANE_MS + allowedLatenessMs <= watermark) return false;
-    if (isCold(device, pane)) {
+    if (this.forced.holds(series, pane)) {
+      this.forced.park({ series, pane, ts, value, forced: null });
+    } else if (isCold(device, pane)) {
       series.addCold(pane, value, ts);
       this.coldSeries.add(series);
       this.counts.merged++;
     } else {
       series.add(pane, value, ts);
     }
+    this.touch(device, series, reading, pane, now);
+    this.counts.stored++;
+    return true;
+  }
+
+  private touch(device: Device, series: Series, reading: Reading, pane: number, now: number): void {
     if (pane > device.newest) {
       device.newest = pane;
       if (pane > this.newest) this.newest = pane;
@@ -195,8 +206,56 @@ export class PartitionState {
     if (series.unit === undefined && reading.unit !== undefined) series.unit = reading.unit;
     device.touched = true;
     device.touchedAt = now;
-    this.counts.stored++;
-    return true;
+  }
+
+  /**
+   * A line that a replay sent. Nothing of its transport counts (its `edge` and `n` were folded long ago), nor is it an
+   * arrival of the device: a rejected reading is remembered to recognise the device's repetition, and a replay is none.
+   */
+  private park(offset: bigint, envelope: Envelope, readings: readonly Reading[], now: number): number {
+    const { offset: origin, readings: indexes } = envelope.forced as Forced;
+    const device = this.device(envelope.site, envelope.device);
+    for (const index of indexes) {
+      const reading = readings[index];
+      // A derived metric that is no longer defined has no reading any more.
+      if (reading === undefined) continue;
+      const series = this.series(device, reading);
+      const pane = paneOf(reading.ts);
+      const forced = { identity: lateIdentity(envelope, reading, index), offset, origin: BigInt(origin) };
+      this.forced.park({ series, pane, ts: reading.ts, value: reading.value, forced });
+      // As if it counted: if it did before, its pane is a row already, and nothing here says more than that row.
+      this.touch(device, series, reading, pane, now);
+    }
+    return indexes.length;
+  }
+
+  /** Forced readings whose identity must be looked up before `collect`. */
+  forcedReadings(): readonly ForcedReading[] {
+    return this.forced.waiting();
+  }
+
+  /**
+   * Answers `forcedReadings`, before `coldRanges` and `collect`.
+   * @param refused identities that were counted before, or were never buried
+   * @returns the readings that count now: keep their identities in the transaction of the rows
+   */
+  settleForced(refused: ReadonlySet<string>): readonly ForcedReading[] {
+    const settled = this.forced.settle(refused, ({ series, pane, value, ts }) => {
+      series.addCold(pane, value, ts);
+      this.coldSeries.add(series);
+    });
+    this.counts.replayed += settled.counted.length;
+    this.counts.replayedAgain += settled.refused;
+    return settled.counted;
+  }
+
+  /** For a fold that cannot trust replays to be of readings which *it* buried: `takeLate` names those from now on. */
+  rememberLate(): void {
+    this.forced.rememberLate();
+  }
+  /** Identities of the readings buried as late since the last call; only after `rememberLate`. */
+  takeLate(): ReadonlySet<string> {
+    return this.forced.takeLate();
   }
 
   /**
@@ -285,6 +344,7 @@ export class PartitionState {
 
   /** Every row that changed since the last call. Handed-out rows count as written: write them or rebuild. */
   collect(now: number, sink: RowSink): void {
+    if (this.forced.waiting().length > 0) throw new Error('forced readings were not settled before collect');
     // A window below the floor may have a row that memory does not know.
     for (const device of this.all) {
       const idle = device.open && this.isIdle(device, now);

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { PartitionState } from './partition.ts';
 import { plainKey } from './recompute.ts';
 import { Sketch } from './sketch.ts';
-import type { Position, SeriesInfo, WindowOptions } from './types.ts';
+import { type BuriedLine, noCounts, type Position, type SeriesInfo, type WindowOptions } from './types.ts';
 import type { Figures } from './window.ts';
 
 export const OPTIONS: WindowOptions = {
@@ -23,8 +23,11 @@ export class Harness {
   position: Position = { nextOffset: 0n, replayOffset: 0n, sources: {} };
   ids = new Map<string, number>();
   state = new PartitionState(OPTIONS, this.position);
-  counts = { stored: 0, duplicate: 0, late: 0, undecodable: 0, merged: 0 };
-  buried = 0;
+  readonly counts = noCounts();
+  /** Identities of the late readings that were replayed. */
+  readonly forced = new Set<string>();
+  /** Dead letters; those of a commit that was lost occur again. */
+  readonly letters: BuriedLine[] = [];
   readonly log: readonly (readonly string[])[];
   constructor(log: readonly (readonly string[])[]) {
     this.log = log;
@@ -36,6 +39,7 @@ export class Harness {
 
   commit(now = 0): void {
     for (const series of this.state.freshSeries()) series.id = this.idOf(series);
+    for (const { identity } of this.state.settleForced(this.forced)) this.forced.add(identity);
     for (const { series, level, from, to } of this.state.coldRanges()) {
       for (const row of this.rows.values()) {
         if (row.level === level && this.idOf(row) === series.id && row.start >= from && row.start < to)
@@ -54,7 +58,7 @@ export class Harness {
     this.position = this.state.position();
     const counts = this.state.takeCounts();
     for (const key of Object.keys(counts) as (keyof typeof counts)[]) this.counts[key] += counts[key];
-    this.buried += this.state.takeBuried().length;
+    this.letters.push(...this.state.takeBuried());
   }
 
   /** Forgets everything that is not committed, and starts again from rows and log. */

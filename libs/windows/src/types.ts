@@ -96,4 +96,18 @@ export interface Counts {
   duplicate: number;
   late: number;
   undecodable: number;
+  /** Not in `stored`: late readings that a replay brought back. */
+  replayed: number;
+  /** Those that had been brought back before. */
+  replayedAgain: number;
 }
+
+export const noCounts = (): Counts => ({
+  stored: 0,
+  merged: 0,
+  duplicate: 0,
+  late: 0,
+  undecodable: 0,
+  replayed: 0,
+  replayedAgain: 0,
+});
