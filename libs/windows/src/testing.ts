@@ -22,15 +22,18 @@ export class Harness {
   rows = new Map<string, Figures & { site: string; device: string; metric: string; level: number }>();
   position: Position = { nextOffset: 0n, replayOffset: 0n, sources: {} };
   ids = new Map<string, number>();
-  state = new PartitionState(OPTIONS, this.position);
+  state: PartitionState;
   readonly counts = noCounts();
   /** Identities of the late readings that were replayed. */
   readonly forced = new Set<string>();
   /** Dead letters; those of a commit that was lost occur again. */
   readonly letters: BuriedLine[] = [];
   readonly log: readonly (readonly string[])[];
-  constructor(log: readonly (readonly string[])[]) {
+  private readonly options: WindowOptions;
+  constructor(log: readonly (readonly string[])[], options = OPTIONS) {
     this.log = log;
+    this.options = options;
+    this.state = new PartitionState(options, this.position);
   }
 
   apply(offset: number, now = 0): void {
@@ -63,7 +66,7 @@ export class Harness {
 
   /** Forgets everything that is not committed, and starts again from rows and log. */
   restart(now = 0): void {
-    this.state = new PartitionState(OPTIONS, this.position);
+    this.state = new PartitionState(this.options, this.position);
     const bySeries = new Map<string, (Figures & { level: number })[]>();
     for (const row of this.rows.values()) {
       const key = `${row.site}/${row.device}/${row.metric}`;
