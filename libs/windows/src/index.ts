@@ -1,4 +1,7 @@
 export * from './dedup.ts';
+export * from './device-clock.ts';
+export * from './device-log.ts';
+export * from './device-sequence.ts';
 export { type ForcedReading, lateIdentity } from './forced.ts';
 export * from './levels.ts';
 export * from './partition.ts';

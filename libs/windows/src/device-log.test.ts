@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { encodeEnvelope, envelopePrefix } from '@weir/reading';
+import fc from 'fast-check';
+import { type DeviceFigures, DeviceLog, type StoredDevice } from './device-log.ts';
+import type { PartitionState } from './partition.ts';
+import { Harness, logs, OPTIONS, T0 } from './testing.ts';
+
+/** Rows and devices in memory: what the aggregator does, without the servers. */
+class DeviceHarness extends Harness {
+  readonly stored = new Map<string, DeviceFigures>();
+  devices = new DeviceLog(OPTIONS.outOfOrdernessMs);
+  private watched: PartitionState | null = null;
+
+  override apply(offset: number, now = 0): void {
+    if (this.watched !== this.state) {
+      this.watched = this.state;
+      this.devices = new DeviceLog(OPTIONS.outOfOrdernessMs);
+      const rows = JSON.parse(
+        JSON.stringify(
+          [...this.stored.values()].map((row) => ({ ...row, foldedOffset: String(row.foldedOffset) })),
+        ),
+      ) as StoredDevice[];
+      this.devices.restore(
+        rows.map((row) => ({ ...row, foldedOffset: BigInt(row.foldedOffset) })),
+        this.position.nextOffset,
+      );
+      this.state.observe(this.devices);
+    }
+    super.apply(offset, now);
+  }
+  override commit(now = 0): void {
+    super.commit(now);
+    const { nextOffset, replayOffset } = this.position;
+    for (const row of this.devices.collect(now, nextOffset, replayOffset))
+      this.stored.set(`${row.site}/${row.device}`, row);
+  }
+}
+
+const comparable = (device: DeviceFigures) => ({ ...device, foldedOffset: null });
+
+test('wherever the log is cut by commits and crashes, every device has the figures of the uncut log', () => {
+  fc.assert(
+    fc.property(
+      logs,
+      fc.array(fc.constantFrom('go', 'commit', 'later', 'crash', 'commit-crash'), {
+        minLength: 1,
+        maxLength: 30,
+      }),
+      (lines, plan) => {
+        const records = lines.map((line) => [line]);
+        const whole = new DeviceHarness(records);
+        for (let offset = 0; offset < records.length; offset++) whole.apply(offset);
+
+        const split = new DeviceHarness(records);
+        let turn = 0;
+        let now = 0;
+        let crashes = 0;
+        for (let offset = 0; offset < records.length; ) {
+          split.apply(offset, now);
+          offset++;
+          const what = plan[turn++ % plan.length] as string;
+          if (what === 'later') now += 6_000;
+          if (what !== 'go' && what !== 'crash') split.commit(now);
+          if (what.endsWith('crash') && crashes++ < 20) {
+            split.restart(now);
+            offset = Number(split.position.nextOffset);
+          }
+        }
+        assert.deepEqual(split.devices.all().map(comparable), whole.devices.all().map(comparable));
+        split.commit(now);
+        split.commit(now + 60_000);
+        assert.deepEqual(
+          [...split.stored.values()].map(comparable).sort((a, b) => a.device.localeCompare(b.device)),
+          whole.devices
+            .all()
+            .map(comparable)
+            .sort((a, b) => a.device.localeCompare(b.device)),
+        );
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+const lineOf = (device: string, n: number, seq: number, edge = 'e/s'): string => {
+  const prefix = envelopePrefix({ edge, site: 'here', device, via: 'mqtt' });
+  const payload = JSON.stringify({ ts: T0 + seq * 1_000, seq, value: seq });
+  return encodeEnvelope(
+    prefix,
+    { n, at: T0 + seq * 1_000 + 40, qos: 1, mid: 7 },
+    Buffer.from(payload),
+  ).toString();
+};
+
+test('a device that goes on as before is written every 15 s, one whose counts changed at once', () => {
+  const records = Array.from({ length: 8 }, (_, k) => [lineOf('a', k, k === 7 ? 9 : k)]);
+  const harness = new DeviceHarness(records);
+  const written = (now: number): number => {
+    const { position } = harness.state;
+    const at = position.call(harness.state);
+    return harness.devices.collect(now, at.nextOffset, at.replayOffset).length;
+  };
+  harness.apply(0);
+  assert.equal(written(0), 1, 'a new device at once');
+  harness.apply(1);
+  assert.equal(written(15_000), 1, '15 s at most');
+  harness.apply(2);
+  assert.equal(written(20_000), 0);
+  assert.equal(harness.devices.due(20_000), false);
+  assert.equal(harness.devices.due(30_000), true, 'also when nothing more comes');
+  assert.equal(written(30_000), 1);
+  for (let offset = 3; offset < 7; offset++) harness.apply(offset);
+  assert.equal(written(31_000), 0);
+  harness.apply(7);
+  assert.equal(written(31_000), 1, 'a gap at once');
+});
+
+test('no device waits until its first line leaves what a restart reads again', () => {
+  const lines = Array.from({ length: 400 }, (_, k) => [lineOf(`d${k % 3}`, k, Math.floor(k / 3) * 2)]);
+  const harness = new DeviceHarness(lines);
+  for (let offset = 0; offset < lines.length; offset++) {
+    harness.apply(offset);
+    if (offset % 5 !== 4) continue;
+    harness.commit(0);
+    harness.restart(0);
+  }
+  for (const { sequence } of harness.devices.all()) {
+    assert.equal(sequence.gaps, sequence.missing);
+    assert.equal(sequence.gaps, (sequence.last ?? 0) / 2);
+  }
+});
+
+test('transport repetitions do not count, also when a restart reads them again and the device has changed its edge', () => {
+  const records = [
+    [lineOf('a', 1, 0, 'one/s')],
+    [lineOf('a', 2, 1, 'one/s')],
+    [lineOf('a', 1, 2, 'two/s')],
+    [lineOf('a', 2, 1, 'one/s')],
+    [lineOf('a', 1, 2, 'two/s'), lineOf('a', 2, 3, 'two/s')],
+  ];
+  const harness = new DeviceHarness(records);
+  harness.apply(0);
+  harness.commit(0);
+  for (let offset = 1; offset < records.length; offset++) harness.apply(offset);
+  harness.position = harness.state.position();
+  const before = harness.devices.all().map(comparable);
+  harness.restart();
+  assert.deepEqual(harness.devices.all().map(comparable), before);
+  assert.deepEqual(harness.devices.all()[0]?.sequence, {
+    last: 3,
+    gaps: 0,
+    missing: 0,
+    reordered: 0,
+    restarts: 0,
+  });
+});
