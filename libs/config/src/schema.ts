@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { aggregatorSection, alerterSection, archiverSection, gatewaySection } from './sections/consumers.ts';
 import { edgeSection } from './sections/edge.ts';
+import { retentionSection } from './sections/retention.ts';
 import {
   kafkaSection,
   logSection,
@@ -30,5 +31,6 @@ export const schema = z.strictObject({
   archiver: archiverSection,
   alerter: alerterSection,
   gateway: gatewaySection,
+  retention: retentionSection,
 });
 export type Config = z.output<typeof schema>;

@@ -38,6 +38,13 @@ function quantitySchema(what: string, example: string, units: Readonly<Record<st
 
 /** A duration such as "250ms" or "2s"; the parsed value is in milliseconds. */
 export const duration = () => quantitySchema('duration', '250ms', DURATION_UNITS).meta({ type: 'duration' });
+/** A duration, or "forever" (Infinity). */
+export const lifetime = () =>
+  z
+    .union([z.literal('forever').transform(() => Number.POSITIVE_INFINITY), duration()], {
+      error: `expected a duration with its unit (${Object.keys(DURATION_UNITS).join(', ')}), for example "30d", or "forever"`,
+    })
+    .meta({ type: 'duration, or forever' });
 /** A size such as "64MiB"; the parsed value is in bytes. */
 export const size = () => quantitySchema('size', '64MiB', SIZE_UNITS).meta({ type: 'size' });
 /** A whole number, also from the text of an environment variable. */

@@ -1,6 +1,7 @@
 import { LEVELS } from '@weir/topology';
 import { alignDown, Device, type Figures, LEVEL_MS, type RestoredSeries, Sketch } from '@weir/windows';
 import type { Runner, Transaction } from './database.ts';
+import { keptToo, newestPane } from './kept.ts';
 import { COPY_HEADER, COPY_TRAILER, PANE_COLUMNS, WINDOW_COLUMNS, type WindowRows } from './rows.ts';
 import type { StoredSeries } from './series.ts';
 
@@ -105,14 +106,14 @@ export async function loadWindows(
   stretches: readonly Stretch[],
 ): Promise<StoredWindow[]> {
   if (stretches.length === 0) return [];
-  const { name, table } = LEVELS[level] as (typeof LEVELS)[number];
+  const { name } = LEVELS[level] as (typeof LEVELS)[number];
+  const within = `t.series_id = s.id AND t.ts >= to_timestamp(s.low / 1000) AND t.ts < to_timestamp(s.high / 1000)
+    AND t.ts >= to_timestamp($4::float8 / 1000) AND t.ts < to_timestamp($5::float8 / 1000)`;
   // The outer bounds are constants to the planner's eye when it runs, so whole chunks are left out at the start.
   const rows = await runner.query<WindowRecord & Record<string, unknown>>(
     `loading windows of level ${name}`,
     `SELECT ${STATE} FROM unnest($1::int[], $2::float8[], $3::float8[]) AS s(id, low, high)
-      CROSS JOIN LATERAL (SELECT * FROM ${table} t WHERE t.series_id = s.id
-        AND t.ts >= to_timestamp(s.low / 1000) AND t.ts < to_timestamp(s.high / 1000)
-        AND t.ts >= to_timestamp($4::float8 / 1000) AND t.ts < to_timestamp($5::float8 / 1000)) w
+      CROSS JOIN LATERAL (${keptToo(level, PANE_COLUMNS, within)}) w
       ORDER BY w.series_id, w.ts`,
     [
       stretches.map(({ seriesId }) => seriesId),
@@ -131,7 +132,7 @@ export async function newestPanes(runner: Runner, ids: readonly number[]): Promi
   const rows = await runner.query<{ id: number; newest: number }>(
     'reading the newest windows',
     `SELECT s.id, ${ms('ts')} AS newest FROM unnest($1::int[]) AS s(id)
-      CROSS JOIN LATERAL (SELECT ts FROM windows_1s t WHERE t.series_id = s.id ORDER BY t.ts DESC LIMIT 1) w`,
+      CROSS JOIN LATERAL (${newestPane('ts', 's.id')}) w`,
     [ids],
   );
   return new Map(rows.map(({ id, newest }) => [id, newest]));

@@ -15,4 +15,9 @@ export const TABLES = {
   devices: 'devices',
   alerts: 'alerts',
   alertRuleState: 'alert_rule_state',
+  forcedReadings: 'forced_readings',
+  deadLetterReplays: 'dead_letter_replays',
+  maintenance: 'maintenance',
+  retention: 'retention',
+  windowsKept: 'windows_kept',
 } as const;
