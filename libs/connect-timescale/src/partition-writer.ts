@@ -10,6 +10,7 @@ import {
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Database } from './database.ts';
 import { sqlState } from './errors.ts';
+import { forcedReadings } from './forced.ts';
 import { areMoved, type Claim, type Move, movePartitions } from './offsets.ts';
 import { WindowRows } from './rows.ts';
 import { allocateSeries, loadSeries } from './series.ts';
@@ -20,7 +21,7 @@ export interface OpenPartition {
   readonly partition: number;
   readonly epoch: bigint;
   readonly state: PartitionState;
-  /** In the order of `PartitionWriterOptions.parts`. */
+  /** The forced readings, then those of `PartitionWriterOptions.parts` in their order. */
   readonly parts: readonly PartOfPartition[];
   /** `next_offset` in the database. */
   committed: bigint;
@@ -38,7 +39,7 @@ export interface Handout {
   readonly move: Move;
   readonly levels: readonly EncodedLevel[];
   readonly counts: Counts;
-  /** By part; null when it has nothing to write. */
+  /** By part of `OpenPartition.parts`; null when it has nothing to write. */
   readonly changes: readonly unknown[];
 }
 
@@ -46,6 +47,8 @@ export interface PartitionWriterOptions {
   readonly database: Database;
   readonly topic: string;
   readonly parts: readonly CommitPart[];
+  /** For a fold of the archive; see `ForcedOptions`. */
+  readonly replaysFrom?: (partition: number) => bigint;
   /** A window that should be new had a row; the transaction is repeated as a merge. */
   readonly onRowsExisted?: () => void;
 }
@@ -62,7 +65,8 @@ export class PartitionWriter {
   private inDoubt = false;
 
   constructor(options: PartitionWriterOptions) {
-    this.options = options;
+    // Replays are part of every fold: without the memory of them a late reading could count twice.
+    this.options = { ...options, parts: [forcedReadings(options), ...options.parts] };
   }
 
   /**

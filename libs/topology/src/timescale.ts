@@ -17,7 +17,4 @@ export const TABLES = {
   alertRuleState: 'alert_rule_state',
   forcedReadings: 'forced_readings',
   deadLetterReplays: 'dead_letter_replays',
-  maintenance: 'maintenance',
-  retention: 'retention',
-  windowsKept: 'windows_kept',
 } as const;
