@@ -17,4 +17,7 @@ export const TABLES = {
   alertRuleState: 'alert_rule_state',
   forcedReadings: 'forced_readings',
   deadLetterReplays: 'dead_letter_replays',
+  maintenance: 'maintenance',
+  retention: 'retention',
+  windowsKept: 'windows_kept',
 } as const;
