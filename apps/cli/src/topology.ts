@@ -38,7 +38,7 @@ const MIGRATIONS = join(ROOT, 'infra/migrations');
 /** Everything that must exist before the apps run. Each part is independent of the others. */
 export function topologyParts(config: Config): readonly TopologyPart[] {
   const { namespace, kafka, rabbitmq, timescale, minio } = config;
-  const { readings, deadLetters } = kafkaTopology(namespace);
+  const { readings, deadLetters } = kafkaTopology(namespace, config.retention);
   const bucket = archiveBucket(namespace);
   return [
     {
@@ -88,7 +88,7 @@ export function topologyParts(config: Config): readonly TopologyPart[] {
 
 export function topologyChecks(config: Config): readonly TopologyCheck[] {
   const { namespace, kafka, rabbitmq, timescale, minio } = config;
-  const { readings, deadLetters } = kafkaTopology(namespace);
+  const { readings, deadLetters } = kafkaTopology(namespace, config.retention);
   const bucket = archiveBucket(namespace);
   return [
     {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadConfig, masked, settings, settingsTable } from './index.ts';
+import { loadConfig, masked, settings, settingsTable, unprovenLevels } from './index.ts';
 
 test('variables lie over the defaults, with units and lists', () => {
   const config = loadConfig({
@@ -49,4 +49,24 @@ test('every setting has a description and the table holds all of them', () => {
   for (const setting of settings()) assert.notEqual(setting.description, '', setting.key);
   assert.equal(settingsTable().split('\n').length, settings().length + 2);
   assert.match(settingsTable(['edge.spool']), /`edge\.spool\.maxSize` \| size \| `2GiB`/);
+});
+
+test('lifetimes that could not keep what Weir promises are refused, with both values', () => {
+  const refused = (env: Record<string, string>, message: RegExp): void =>
+    assert.throws(() => loadConfig({ env }), message);
+  refused({ WEIR_RETENTION__WINDOWS__1S: '5m' }, /windows\.1s: 300 s is too short.* 610 s/);
+  refused({ WEIR_AGGREGATOR__ALLOWED_LATENESS: '2h' }, /windows\.1s: 3600 s is too short.* 7210 s/);
+  refused(
+    { WEIR_RETENTION__WINDOWS__5M: '1d' },
+    /windows\.5m: must not be shorter than retention\.windows\.1m/,
+  );
+  refused({ WEIR_RETENTION__LOG: '10m' }, /retention\.log: 600 s is too short.* 4380 s/);
+  refused({ WEIR_RETENTION__ARCHIVE: '1d' }, /retention\.archive: 86400 s is shorter than retention\.log/);
+  refused(
+    { WEIR_RETENTION__ARCHIVE: '20d', WEIR_RETENTION__ARCHIVE_LOCK: 'governance' },
+    /locked objects cannot expire/,
+  );
+  const { retention } = loadConfig({ env: { WEIR_RETENTION__ARCHIVE: '60d' } });
+  assert.deepEqual(unprovenLevels(retention), ['15m', '1h']);
+  assert.equal(loadConfig({ env: {} }).retention.archive, Number.POSITIVE_INFINITY);
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { aggregatorSection, alerterSection, archiverSection, gatewaySection } from './sections/consumers.ts';
 import { edgeSection } from './sections/edge.ts';
-import { retentionSection } from './sections/retention.ts';
+import { checkRetention, retentionSection } from './sections/retention.ts';
 import {
   kafkaSection,
   logSection,
@@ -13,24 +13,26 @@ import {
 } from './sections/servers.ts';
 
 /** The whole of weir.yaml. Every app reads the whole and uses its part. */
-export const schema = z.strictObject({
-  namespace: z
-    .string()
-    .regex(/^[a-z0-9-]{0,40}$/, 'lower-case letters, digits and - only')
-    .default('')
-    .describe('Prefix of Kafka topics, bucket and cache keys, for several installations on shared servers'),
-  ports: portsSection,
-  log: logSection,
-  kafka: kafkaSection,
-  rabbitmq: rabbitmqSection,
-  timescale: timescaleSection,
-  minio: minioSection,
-  redis: redisSection,
-  edge: edgeSection,
-  aggregator: aggregatorSection,
-  archiver: archiverSection,
-  alerter: alerterSection,
-  gateway: gatewaySection,
-  retention: retentionSection,
-});
+export const schema = z
+  .strictObject({
+    namespace: z
+      .string()
+      .regex(/^[a-z0-9-]{0,40}$/, 'lower-case letters, digits and - only')
+      .default('')
+      .describe('Prefix of Kafka topics, bucket and cache keys, for several installations on shared servers'),
+    ports: portsSection,
+    log: logSection,
+    kafka: kafkaSection,
+    rabbitmq: rabbitmqSection,
+    timescale: timescaleSection,
+    minio: minioSection,
+    redis: redisSection,
+    edge: edgeSection,
+    aggregator: aggregatorSection,
+    archiver: archiverSection,
+    alerter: alerterSection,
+    gateway: gatewaySection,
+    retention: retentionSection,
+  })
+  .superRefine(checkRetention);
 export type Config = z.output<typeof schema>;

@@ -145,6 +145,16 @@ export function openAdmin(options: KafkaOptions): Admin {
         if (topics.length > 0) await admin.deleteTopics({ topics, timeout: 30_000 });
       }),
 
+    topicConfig: (topic, names) =>
+      using(`reading the settings of topic ${topic}`, async (admin) => {
+        const { resources } = await admin.describeConfigs({
+          includeSynonyms: false,
+          resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configNames: [...names] }],
+        });
+        const entries = resources[0]?.configEntries ?? [];
+        return new Map(entries.map(({ configName, configValue }) => [configName, configValue]));
+      }),
+
     topicOffsets: (topic) => using(`reading the offsets of topic ${topic}`, (admin) => ends(admin, topic)),
 
     groupLag: (groupId, topic) =>

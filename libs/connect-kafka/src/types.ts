@@ -179,6 +179,8 @@ export interface Admin {
   groupSize(groupId: string): Promise<number>;
   /** Names of all topics. */
   listTopics(): Promise<string[]>;
+  /** Values of these settings of a topic as the broker has them, its own defaults included. */
+  topicConfig(topic: string, names: readonly string[]): Promise<ReadonlyMap<string, string>>;
   deleteGroups(groupIds: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }

@@ -13,18 +13,27 @@ export interface KafkaTopology {
 
 export const READINGS_PARTITIONS = 12;
 
-export function kafkaTopology(namespace = ''): KafkaTopology {
+const DAY_MS = 86_400_000;
+
+/** @param retention milliseconds that Kafka keeps readings and dead letters; only who makes the topics needs it */
+export function kafkaTopology(
+  namespace = '',
+  retention: { readonly log: number; readonly deadLetters: number } = {
+    log: 7 * DAY_MS,
+    deadLetters: 30 * DAY_MS,
+  },
+): KafkaTopology {
   const n = namespace === '' ? '' : `${namespace}.`;
   return {
     readings: {
       name: `${n}weir.readings.v1`,
       partitions: READINGS_PARTITIONS,
-      config: { 'retention.ms': String(7 * 86_400_000), 'max.message.bytes': String(4 << 20) },
+      config: { 'retention.ms': String(retention.log), 'max.message.bytes': String(4 << 20) },
     },
     deadLetters: {
       name: `${n}weir.dead-letters.v1`,
       partitions: 3,
-      config: { 'retention.ms': String(30 * 86_400_000), 'max.message.bytes': String(4 << 20) },
+      config: { 'retention.ms': String(retention.deadLetters), 'max.message.bytes': String(4 << 20) },
     },
     groups: { aggregator: `${n}weir.aggregator`, archiver: `${n}weir.archiver` },
   };

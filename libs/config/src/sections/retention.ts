@@ -32,3 +32,77 @@ export const retentionSection = z
       .describe('How long a locked object cannot be deleted or replaced; whole days'),
   })
   .prefault({});
+
+type Retention = z.output<typeof retentionSection>;
+type LevelName = keyof Retention['windows'];
+
+/** Length of a level's parent windows, milliseconds: what of it must be stored while one of them may change. */
+const PARENT_MS: Readonly<Record<Exclude<LevelName, '1h'>, number>> = {
+  '1s': 10_000,
+  '10s': 60_000,
+  '1m': 300_000,
+  '5m': 900_000,
+  '15m': 3_600_000,
+};
+/** Clocks of devices, edges and servers differ, and a restart takes time. */
+const SLACK_MS = 3_600_000;
+
+interface Durations {
+  readonly retention: Retention;
+  readonly aggregator: { readonly allowedLateness: number; readonly dedupHorizon: number };
+  readonly archiver: { readonly objectAge: number };
+}
+
+/** How long Kafka must keep readings: a restart reads the duplicate horizon again, the archiver an open object. */
+export function neededLogMs({ aggregator, archiver }: Durations): number {
+  return aggregator.dedupHorizon + aggregator.allowedLateness + archiver.objectAge + SLACK_MS;
+}
+
+/** Refuses lifetimes that could not keep what Weir promises. */
+export function checkRetention(config: Durations, context: z.RefinementCtx): void {
+  const { retention, aggregator } = config;
+  const refuse = (path: string[], message: string): void =>
+    context.addIssue({ code: 'custom', path: ['retention', ...path], message });
+  for (const [level, parentMs] of Object.entries(PARENT_MS)) {
+    const least = parentMs + aggregator.allowedLateness;
+    const kept = retention.windows[level as LevelName];
+    if (kept < least) {
+      refuse(
+        ['windows', level],
+        `${seconds(kept)} is too short: windows of the next level are made of these rows for ${seconds(least)} ` +
+          `(their length and aggregator.allowedLateness). Keep them longer, or allow less lateness`,
+      );
+    }
+  }
+  const levels = Object.entries(retention.windows);
+  for (const [i, [level, kept]] of levels.entries()) {
+    const finer = levels[i - 1];
+    if (finer !== undefined && kept < finer[1])
+      refuse(
+        ['windows', level],
+        `must not be shorter than retention.windows.${finer[0]} (${seconds(finer[1])})`,
+      );
+  }
+  const needed = neededLogMs(config);
+  if (retention.log < needed) {
+    refuse(
+      ['log'],
+      `${seconds(retention.log)} is too short: with aggregator.dedupHorizon, aggregator.allowedLateness, ` +
+        `archiver.objectAge and an hour of margin, Kafka must keep readings for ${seconds(needed)}. Raise it, or lower those`,
+    );
+  }
+  if (retention.archive < retention.log)
+    refuse(
+      ['archive'],
+      `${seconds(retention.archive)} is shorter than retention.log (${seconds(retention.log)})`,
+    );
+  if (retention.archiveLock !== 'none' && retention.archive < retention.archiveLockFor)
+    refuse(['archive'], 'must not be shorter than retention.archiveLockFor: locked objects cannot expire');
+}
+
+/** Levels whose windows outlive the archive, and so cannot be audited or rebuilt to their end. */
+export function unprovenLevels({ windows, archive }: Retention): readonly string[] {
+  return Object.entries(windows).flatMap(([level, kept]) => (kept > archive ? level : []));
+}
+
+const seconds = (ms: number): string => (Number.isFinite(ms) ? `${Math.round(ms / 1_000)} s` : 'for ever');
