@@ -36,6 +36,7 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
       log.info({ partition, ...facts }, 'claimed a partition and rebuilt its windows'),
     released: (partitions: readonly number[], why: string) =>
       log.info({ partitions, why }, 'partitions released'),
+    logTooShort: (why: string) => log.error(why),
     logStartsLater: (partition: number, wanted: bigint, start: bigint, end: bigint) =>
       log.error(
         { partition, wanted: String(wanted), start: String(start), end: String(end) },

@@ -1,4 +1,4 @@
-import { LEVELS, TABLES } from '@weir/topology';
+import { LEVELS, type LevelName, TABLES } from '@weir/topology';
 import { LEVEL_MS, PANE_MS, TOP } from '@weir/windows';
 import type { Database, Runner, Transaction } from './database.ts';
 import { readEdition } from './edition.ts';
@@ -313,4 +313,9 @@ export async function readExpiry(runner: Runner): Promise<ReadonlyMap<string, Da
     `SELECT table_name AS table, expired_before AS before FROM ${TABLES.retention}`,
   );
   return new Map(rows.map(({ table, before }) => [table, before]));
+}
+
+/** The rules of the device windows. */
+export function windowRules(keepMs: Readonly<Record<LevelName, number>>): readonly RetentionRule[] {
+  return LEVELS.map(({ name, table }, level) => ({ table, level, keepMs: keepMs[name] }));
 }
