@@ -1,13 +1,17 @@
 import { hostname } from 'node:os';
+import { neededLogMs } from '@weir/config';
 import { openProducer } from '@weir/connect-kafka';
-import { openDatabase, PartitionWriter } from '@weir/connect-timescale';
+import { deviceState, openDatabase, PartitionWriter, windowRules } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
 import { Committer } from './committer.ts';
 import { aggregatorEvents, aggregatorGauges } from './events.ts';
+import { maintain } from './maintenance.ts';
+import { maintenanceEvents } from './maintenance-events.ts';
 import { Membership } from './membership.ts';
 import { Partitions } from './partitions.ts';
 import { bury } from './steps/bury-lines.ts';
+import { checkLog } from './steps/check-log.ts';
 import { claim } from './steps/claim-partition.ts';
 import { fold } from './steps/fold-records.ts';
 
@@ -54,7 +58,7 @@ export async function aggregate(context: AppContext): Promise<void> {
   const writer = new PartitionWriter({
     database,
     topic: readings.name,
-    parts: [],
+    parts: [deviceState(windows.outOfOrdernessMs)],
     onRowsExisted: events.rowsExisted,
   });
   const committer = new Committer({
@@ -106,6 +110,20 @@ export async function aggregate(context: AppContext): Promise<void> {
   context.onStop('close', 'connections', async () => {
     await Promise.all([producer.close(), database.close()]);
   });
+  const upkeep = {
+    ...windows,
+    url,
+    holder: owner,
+    intervalMs: config.retention.interval,
+    compressAfterMs: config.retention.compressAfter,
+    rules: windowRules(config.retention.windows),
+  };
+  const maintenance = maintain(upkeep, database, maintenanceEvents(metrics, log), stopping);
+  context.onStop('settle', 'the maintenance job', () => maintenance);
+  checkLog(kafka, readings.name, neededLogMs(config), stopping).then(
+    (short) => short !== null && events.logTooShort(short),
+    () => undefined, // stopped before Kafka answered
+  );
   committer.run(stopping).catch((error: unknown) => {
     if (!stopping.aborted) context.fatal('committing windows', error);
   });

@@ -2,6 +2,7 @@ export * from './alerts.ts';
 export * from './commit-part.ts';
 export * from './database.ts';
 export * from './device-credentials.ts';
+export { type DeviceRecord, deviceState, readDevice } from './devices.ts';
 export * from './edition.ts';
 export * from './errors.ts';
 export * from './forced.ts';

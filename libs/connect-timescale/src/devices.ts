@@ -1,0 +1,168 @@
+import { TABLES } from '@weir/topology';
+import { type ClockEstimate, type DeviceFigures, DeviceLog, type StoredDevice } from '@weir/windows';
+import type { CommitPart, PartOfPartition } from './commit-part.ts';
+import type { Runner } from './database.ts';
+
+/** Rows of one statement. */
+const CHUNK = 5_000;
+/** The largest time that a JavaScript Date holds; PostgreSQL's reach further. */
+const MAX_TIME_MS = 8.64e15;
+
+interface DeviceChange {
+  readonly partition: number;
+  readonly devices: readonly DeviceFigures[];
+}
+
+/** Keeps the table of devices in the windows' transaction; see `DeviceLog`. */
+export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> {
+  return {
+    name: 'devices',
+    async open(runner, partition, state): Promise<PartOfPartition<DeviceChange>> {
+      const devices = new DeviceLog(outOfOrdernessMs);
+      devices.restore(await loadDevices(runner, partition), state.nextOffset);
+      return {
+        line: (...told) => devices.line(...told),
+        due: (now) => devices.due(now),
+        collect(now) {
+          const { nextOffset, replayOffset } = state.position();
+          const written = devices.collect(now, nextOffset, replayOffset);
+          return written.length === 0 ? null : { partition, devices: written };
+        },
+      };
+    },
+    async write(transaction, changes) {
+      const rows = changes.flatMap(({ partition, devices }) => devices.map((one) => toRow(partition, one)));
+      for (let at = 0; at < rows.length; at += CHUNK) {
+        const part = rows.slice(at, at + CHUNK);
+        await transaction.query(`writing ${part.length} devices`, UPSERT, [JSON.stringify(part)]);
+      }
+    },
+  };
+}
+
+/** Column → its type in the JSON of a write, and its value when that is not the column itself. */
+const COLUMNS = {
+  site: ['text'],
+  device: ['text'],
+  partition: ['int'],
+  first_seen: ['float8', 'to_timestamp(d.first_seen / 1000)'],
+  last_seen: ['float8', 'to_timestamp(d.last_seen / 1000)'],
+  newest: ['float8', 'to_timestamp(d.newest / 1000)'],
+  watermark: ['float8', 'to_timestamp(d.watermark / 1000)'],
+  seq_last: ['bigint'],
+  seq_gaps: ['bigint'],
+  seq_missing: ['bigint'],
+  seq_reordered: ['bigint'],
+  seq_restarts: ['bigint'],
+  duplicates: ['bigint'],
+  late: ['bigint'],
+  clock_offset_ms: ['float8'],
+  clock_error_ms: ['float8'],
+  clock_drift_ppm: ['float8'],
+  clock_drift_error_ppm: ['float8'],
+  clock_at: ['float8', 'to_timestamp(d.clock_at / 1000)'],
+  clock_steps: ['bigint'],
+  folded_offset: ['bigint'],
+  state: ['json'],
+} as const satisfies Record<string, readonly [type: string, value?: string]>;
+type Column = keyof typeof COLUMNS;
+
+const names = Object.keys(COLUMNS) as Column[];
+const UPSERT = `INSERT INTO ${TABLES.devices} (${names.join(', ')}, updated_at)
+  SELECT ${Object.entries(COLUMNS)
+    .map(([name, [, value]]) => value ?? `d.${name}`)
+    .join(', ')}, now()
+    FROM json_to_recordset($1::json) AS d(${Object.entries(COLUMNS)
+      .map(([name, [type]]) => `${name} ${type}`)
+      .join(', ')})
+  ON CONFLICT (site, device) DO UPDATE SET ${[...names.slice(2), 'updated_at']
+    .map((name) => `${name} = EXCLUDED.${name}`)
+    .join(', ')}`;
+
+/** What a strange producer wrote as a time must not stop the partition. */
+const time = (ms: number): number => Math.max(0, Math.min(MAX_TIME_MS, ms));
+const timeOrNull = (ms: number | null | undefined): number | null =>
+  ms === null || ms === undefined ? null : time(ms);
+
+function toRow(partition: number, one: DeviceFigures): Record<Column, unknown> {
+  const { sequence, clock } = one;
+  return {
+    site: one.site,
+    device: one.device,
+    partition,
+    first_seen: time(one.firstSeen),
+    last_seen: time(one.lastSeen),
+    newest: timeOrNull(one.newest),
+    watermark: timeOrNull(one.watermark),
+    seq_last: sequence.last,
+    seq_gaps: sequence.gaps,
+    seq_missing: sequence.missing,
+    seq_reordered: sequence.reordered,
+    seq_restarts: sequence.restarts,
+    duplicates: one.duplicates,
+    late: one.late,
+    clock_offset_ms: clock?.offsetMs ?? null,
+    clock_error_ms: clock?.errorMs ?? null,
+    clock_drift_ppm: clock?.driftPpm ?? null,
+    clock_drift_error_ppm: clock?.driftErrorPpm ?? null,
+    clock_at: timeOrNull(clock?.at),
+    clock_steps: one.clockSteps,
+    folded_offset: String(one.foldedOffset),
+    state: one.state,
+  };
+}
+
+const ms = (column: string, as: string): string =>
+  `(extract(epoch FROM ${column}) * 1000)::float8 AS "${as}"`;
+
+/** Devices of one partition, for a restart. */
+async function loadDevices(runner: Runner, partition: number): Promise<StoredDevice[]> {
+  const rows = await runner.query<Omit<StoredDevice, 'foldedOffset'> & { folded_offset: string }>(
+    `loading the devices of partition ${partition}`,
+    `SELECT site, device, ${ms('first_seen', 'firstSeen')}, ${ms('last_seen', 'lastSeen')}, ${ms('newest', 'newest')},
+            duplicates::float8, late::float8, folded_offset, state
+       FROM ${TABLES.devices} WHERE partition = $1 ORDER BY site, device`,
+    [partition],
+  );
+  return rows.map(({ folded_offset, ...row }) => ({ ...row, foldedOffset: BigInt(folded_offset) }));
+}
+
+/** What is shown of a device. Counts since it first sent something. */
+export interface DeviceRecord {
+  readonly firstSeen: Date;
+  readonly lastSeen: Date;
+  readonly newest: Date | null;
+  readonly watermark: Date | null;
+  readonly sequence: {
+    readonly last: number | null;
+    readonly gaps: number;
+    readonly missing: number;
+    readonly reordered: number;
+    readonly restarts: number;
+  };
+  readonly duplicates: number;
+  readonly late: number;
+  readonly clock: (Omit<ClockEstimate, 'at'> & { readonly at: Date; readonly steps: number }) | null;
+  /** When this was written; a device that only goes on as before is written every 15 s. */
+  readonly updatedAt: Date;
+}
+
+/** One device of one site; null before its first message was folded. */
+export async function readDevice(runner: Runner, site: string, device: string): Promise<DeviceRecord | null> {
+  const [row] = await runner.query<DeviceRecord & Record<string, unknown>>(
+    `reading the device ${device}`,
+    `SELECT first_seen AS "firstSeen", last_seen AS "lastSeen", newest, watermark, duplicates::float8, late::float8,
+            updated_at AS "updatedAt",
+            json_build_object('last', seq_last, 'gaps', seq_gaps, 'missing', seq_missing, 'reordered', seq_reordered,
+                              'restarts', seq_restarts) AS sequence,
+            clock_offset_ms AS "offsetMs", clock_error_ms AS "errorMs", clock_drift_ppm AS "driftPpm",
+            clock_drift_error_ppm AS "driftErrorPpm", clock_at AS at, clock_steps::float8 AS steps
+       FROM ${TABLES.devices} WHERE site = $1 AND device = $2`,
+    [site, device],
+  );
+  if (row === undefined) return null;
+  const { offsetMs, errorMs, driftPpm, driftErrorPpm, at, steps, ...shown } = row as unknown as DeviceRecord &
+    NonNullable<DeviceRecord['clock']>;
+  const clock = at === null ? null : { offsetMs, errorMs, driftPpm, driftErrorPpm, at, steps };
+  return { ...shown, clock };
+}
