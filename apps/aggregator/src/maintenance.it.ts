@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readExpiry } from '@weir/connect-timescale';
+import { freeOffset, spawnApp, until } from '@weir/testkit';
+import { LEVELS } from '@weir/topology';
+import { Bench, metric } from './testing.ts';
+
+const HOUR = 3_600_000;
+
+test('one of two aggregators drops what is past its retention, and the other takes over', {
+  timeout: 120_000,
+}, async (t) => {
+  const bench = await Bench.open(t);
+  const env = {
+    ...bench.space.env,
+    WEIR_AGGREGATOR__ALLOWED_LATENESS: '60s',
+    WEIR_AGGREGATOR__COMMIT_INTERVAL: '150ms',
+    WEIR_KAFKA__SESSION_TIMEOUT: '6s',
+    WEIR_RETENTION__INTERVAL: '1s',
+    WEIR_RETENTION__WINDOWS__1S: '30m',
+  };
+  const apps = [
+    await spawnApp(t, 'aggregator', env),
+    await spawnApp(t, 'aggregator', { ...env, WEIR_PORTS__OFFSET: String(await freeOffset(t)) }),
+  ];
+  const start = Math.floor(Date.now() / HOUR) * HOUR - 8 * HOUR;
+  const send = async (hour: number): Promise<void> => {
+    const at = start + hour * HOUR;
+    const device = 'device-1';
+    await bench.send([{ device, line: bench.line({ device, at, payload: `{"ts":${at},"value":${hour}}` }) }]);
+    await bench.folded();
+  };
+  const expired = async (hour: number): Promise<void> => {
+    await until(
+      async () => (await readExpiry(bench.database)).get(LEVELS[0].table)?.getTime() === start + hour * HOUR,
+      { deadlineMs: 40_000, what: `panes before hour ${hour} to be dropped` },
+    );
+  };
+  for (const hour of [0, 1, 2]) await send(hour);
+  await expired(2);
+  const holds = await Promise.all(
+    apps.map(async (app) => metric(await app.metrics(), 'weir_maintenance_holder')),
+  );
+  assert.deepEqual(holds.toSorted(), [0, 1]);
+  const holder = apps[holds.indexOf(1)] as (typeof apps)[number];
+  const other = apps[holds.indexOf(0)] as (typeof apps)[number];
+  const text = await holder.metrics();
+  assert.ok(metric(text, 'weir_retention_chunks_total', { table: LEVELS[0].table }) >= 1);
+  assert.ok(metric(text, 'weir_maintenance_last_success_timestamp_seconds') > Date.now() / 1_000 - 60);
+  assert.equal(metric(text, 'weir_maintenance_failures_total'), 0);
+
+  await holder.kill('SIGKILL');
+  for (const hour of [3, 4]) await send(hour);
+  await expired(4);
+  assert.equal(metric(await other.metrics(), 'weir_maintenance_holder'), 1);
+  const [row] = await bench.database.query<{ token: string }>(
+    'reading the token',
+    'SELECT token FROM maintenance',
+  );
+  assert.equal(row?.token, '2');
+});
