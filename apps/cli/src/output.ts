@@ -80,6 +80,9 @@ export function number(value: number, digits = 0): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: digits });
 }
 
+/** A figure of a window; a dash where there is none. */
+export const figure = (value: number | null): string => (value === null ? '–' : number(value, 4));
+
 export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let rest = value;

@@ -1,0 +1,40 @@
+import type { WindowList } from '@weir/api';
+import { LEVELS } from '@weir/topology';
+import { Command, Option } from 'commander';
+import { askGateway } from '../../gateway.ts';
+import { figure, Output, type Terminal, table } from '../../output.ts';
+
+export function windowsCommand(terminal: Terminal): Command {
+  return new Command('windows')
+    .description('windows of one metric of a device')
+    .argument('<device>', 'name of the device')
+    .requiredOption('--metric <name>', 'metric')
+    .addOption(new Option('--level <level>', 'window size').choices(LEVELS.map(({ name }) => name)))
+    .option('--from <time>', 'start, RFC 3339 or epoch milliseconds (default: an hour before the end)')
+    .option('--to <time>', 'end, exclusive (default: now)')
+    .option('--site <site>', 'needed when several sites have a device of this name')
+    .option('--limit <n>', 'at most this many', '1000')
+    .action(async (device: string, options) => {
+      const { metric, level, from, to, site, limit } = options;
+      const path = `/devices/${encodeURIComponent(device)}/windows`;
+      const answer = await askGateway<WindowList>(options, path, { metric, level, from, to, site, limit });
+      const right = { align: 'right' } as const;
+      new Output(terminal, options.json).result(answer, () =>
+        table(
+          [
+            { title: `START (${answer.level})`, value: (one) => one.start },
+            { title: 'COUNT', value: (one) => one.count, ...right },
+            { title: 'MEAN', value: (one) => figure(one.mean), ...right },
+            { title: 'STDDEV', value: (one) => figure(one.stddev), ...right },
+            { title: 'MIN', value: (one) => figure(one.min), ...right },
+            { title: 'P50', value: (one) => figure(one.p50), ...right },
+            { title: 'P99', value: (one) => figure(one.p99), ...right },
+            { title: 'MAX', value: (one) => figure(one.max), ...right },
+            { title: 'LAST', value: (one) => figure(one.last), ...right },
+          ],
+          answer.windows,
+          `No windows of ${metric} between ${answer.from} and ${answer.to}.`,
+        ),
+      );
+    });
+}

@@ -1,0 +1,47 @@
+import * as api from '@weir/api';
+import { findDevice, readLatest } from '../../steps/find-device.ts';
+import { listDevices } from '../../steps/list-devices.ts';
+import { errors, plain, type RouteGroup, typed } from './parts.ts';
+
+export const deviceRoutes: RouteGroup = (app, { store, answer }) => {
+  const routes = typed(app);
+  const questions = { devices: listDevices(store), device: findDevice(store), latest: readLatest(store) };
+
+  routes.route({
+    method: 'GET',
+    url: '/devices',
+    schema: {
+      tags: ['devices'],
+      summary: 'Devices that have sent a reading',
+      querystring: api.devicesQuery,
+      response: { 200: api.deviceList, ...errors },
+    },
+    handler: (request, reply) => answer(...plain(request, reply), questions.devices(request.query)),
+  });
+  routes.route({
+    method: 'GET',
+    url: '/devices/:id',
+    schema: {
+      tags: ['devices'],
+      summary: 'One device and its metrics',
+      params: api.deviceParams,
+      querystring: api.siteQuery,
+      response: { 200: api.device, ...errors },
+    },
+    handler: (request, reply) =>
+      answer(...plain(request, reply), questions.device(request.params.id, request.query.site)),
+  });
+  routes.route({
+    method: 'GET',
+    url: '/devices/:id/latest',
+    schema: {
+      tags: ['devices'],
+      summary: 'Newest stored value of every metric',
+      params: api.deviceParams,
+      querystring: api.siteQuery,
+      response: { 200: api.latest, ...errors },
+    },
+    handler: (request, reply) =>
+      answer(...plain(request, reply), questions.latest(request.params.id, request.query.site)),
+  });
+};

@@ -1,0 +1,26 @@
+import { problem } from '@weir/api';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { LiveHub } from '../../live/hub.ts';
+import type { AnswerCached } from '../../steps/answer-cached.ts';
+import type { StatusCollector } from '../../steps/collect-status.ts';
+import type { Store } from '../../store/store.ts';
+
+export interface RouteParts {
+  readonly store: Store;
+  readonly answer: AnswerCached;
+  readonly status: StatusCollector;
+  readonly hub: LiveHub;
+}
+
+/** Adds the routes of one group; one file for each group. */
+export type RouteGroup = (app: FastifyInstance, parts: RouteParts) => void;
+
+export const typed = (app: FastifyInstance) => app.withTypeProvider<ZodTypeProvider>();
+
+/** What every answer may be instead of the one asked for. */
+export const errors = { '4xx': problem, '5xx': problem };
+
+/** A request and its reply without the types of their route. */
+export const plain = (request: unknown, reply: unknown) =>
+  [request as FastifyRequest, reply as FastifyReply] as const;
