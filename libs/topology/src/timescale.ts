@@ -7,6 +7,14 @@ export const LEVELS = [
   { name: '15m', seconds: 900, table: 'windows_15m' },
   { name: '1h', seconds: 3600, table: 'windows_1h' },
 ] as const;
+/** Levels of roll-ups; their sizes are those of the windows of the same name. */
+export const ROLLUP_LEVELS = [
+  { name: '10s', seconds: 10, table: 'rollups_10s' },
+  { name: '1m', seconds: 60, table: 'rollups_1m' },
+  { name: '5m', seconds: 300, table: 'rollups_5m' },
+  { name: '15m', seconds: 900, table: 'rollups_15m' },
+  { name: '1h', seconds: 3600, table: 'rollups_1h' },
+] as const;
 export type LevelName = (typeof LEVELS)[number]['name'];
 
 export const TABLES = {
@@ -20,4 +28,6 @@ export const TABLES = {
   maintenance: 'maintenance',
   retention: 'retention',
   windowsKept: 'windows_kept',
+  rollups: 'rollups',
+  rollupScopes: 'rollup_scopes',
 } as const;

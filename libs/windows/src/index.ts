@@ -1,12 +1,12 @@
-export * from './dedup.ts';
 export * from './device-clock.ts';
 export * from './device-log.ts';
 export * from './device-sequence.ts';
+export { type NeededRows, openFloors } from './engine.ts';
 export { type ForcedReading, lateIdentity } from './forced.ts';
 export * from './levels.ts';
 export * from './partition.ts';
 export * from './recompute.ts';
-export * from './series.ts';
 export * from './sketch.ts';
 export * from './types.ts';
 export * from './window.ts';
+export { WindowPool } from './window-pool.ts';
