@@ -116,5 +116,8 @@ test('the archive reader selects by partition and time, and refuses bytes that w
   );
   assert.equal(lines[1]?.text, '{"partition":1,"offset":1,"line":1}');
   assert.equal((await archive.info({ key: late })).minAt, noon);
+  const records = await archive.readRecords({ key: early, first: 0n, last: 0n });
+  assert.throws(() => [...records], /no place in the log/);
   await assert.rejects(collect(archive.readLines({ key: other })), /the archiver wrote ffff/);
+  await assert.rejects(archive.readRecords({ key: other, first: 0n, last: 0n }), /the archiver wrote ffff/);
 });

@@ -1,4 +1,5 @@
 export {
+  type ArchivedRecord,
   type ArchiveInfo,
   type ArchiveLine,
   type ArchiveObject,
