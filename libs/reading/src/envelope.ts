@@ -1,10 +1,12 @@
 import { isUtf8 } from 'node:buffer';
-import { type Interpretation, interpret } from './interpret.ts';
+import type { HlcText } from './hlc.ts';
+import { type Interpretation, interpret, type UtcOffset } from './interpret.ts';
 import type { Reading } from './reading.ts';
 
 /**
  * One accepted publish, as a line of JSON. It is what the spool, a Kafka record and an archive object hold; the
- * payload stands last, byte for byte as the device sent it. A later version may add keys before `payload`.
+ * payload stands last, byte for byte as the device sent it. A later version may add keys before `payload`. The schema
+ * version stays the same as long as a reader that does not know a key buries the line at worst, and never misreads it.
  */
 export interface Envelope {
   /** Schema version. */
@@ -19,6 +21,8 @@ export interface Envelope {
   readonly metric?: string;
   /** Arrival at the edge, epoch milliseconds. */
   readonly at: number;
+  /** Order among the lines and events of all edges (see `compareHlc`); missing in lines of version 0.1. */
+  readonly hlc?: HlcText;
   readonly via: 'mqtt' | 'http';
   readonly qos?: 0 | 1 | 2;
   /** MQTT packet id, for QoS 1 and 2. */
@@ -30,6 +34,8 @@ export interface Envelope {
   readonly forced?: Forced;
   /** Indexes of an array payload that the edge buried. */
   readonly skip?: readonly number[];
+  /** How the edge read stamps without a zone. */
+  readonly utcOffset?: UtcOffset;
   /** The parsed payload, when it stands verbatim in the line. */
   readonly payload?: unknown;
   /** The payload as text, when it holds line breaks and so cannot stand in a line of its own. */
@@ -51,11 +57,13 @@ export const ENVELOPE_CODEC = 'weir-lines.v1';
 export interface EnvelopeHead {
   readonly n: number;
   readonly at: number;
+  readonly hlc?: HlcText | undefined;
   readonly qos?: 0 | 1 | 2 | undefined;
   readonly mid?: number | undefined;
   readonly dup?: boolean | undefined;
   readonly critical?: boolean | undefined;
   readonly skip?: readonly number[] | undefined;
+  readonly utcOffset?: UtcOffset | undefined;
 }
 
 /** The part of a line that stays the same for a device and topic; make it once and keep it. */
@@ -82,11 +90,13 @@ const RETURN = 13;
  */
 export function encodeEnvelope(prefix: string, head: EnvelopeHead, payload: Buffer): Buffer {
   let text = `${prefix}${head.n},"at":${head.at}`;
+  if (head.hlc !== undefined) text += `,"hlc":"${head.hlc}"`;
   if (head.qos !== undefined) text += `,"qos":${head.qos}`;
   if (head.mid !== undefined) text += `,"mid":${head.mid}`;
   if (head.dup === true) text += ',"dup":true';
   if (head.critical === true) text += ',"class":"critical"';
   if (head.skip !== undefined && head.skip.length > 0) text += `,"skip":[${head.skip.join(',')}]`;
+  if (head.utcOffset !== undefined) text += `,"utcOffset":${JSON.stringify(head.utcOffset)}`;
   if (payload.includes(NEWLINE) || payload.includes(RETURN)) {
     return Buffer.from(`${text},"payloadText":${JSON.stringify(payload.toString('utf8'))}}\n`);
   }

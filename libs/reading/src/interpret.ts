@@ -13,13 +13,22 @@ export interface InterpretContext {
   readonly at: number;
   /** Indexes of an array payload that the edge refused. */
   readonly skip?: readonly number[] | undefined;
+  /** For stamps without a zone, which are refused otherwise. */
+  readonly utcOffset?: UtcOffset | AskOffset | undefined;
 }
+/** Minutes that local time is ahead of UTC: one for all stamps without a zone, or one for each element of an array payload. */
+export type UtcOffset = number | readonly number[];
+/** The edge asks the zone of the site. `local`: the stamp read as UTC, epoch milliseconds; `index`: of its element. */
+export type AskOffset = (local: number, index: number) => number;
 
 /** Metric of a value that neither topic nor payload names. */
 export const DEFAULT_METRIC = 'value';
 const CLOUD_EVENTS_VERSION = '1.0';
-// Zone required: a stamp without one means a different instant at every site.
-const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
+// RFC 3339 demands the zone: a stamp without one means a different instant at every site.
+const STAMP = /^(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(\d{2})(\.\d+)?([Zz]|[+-]\d{2}:\d{2})?$/;
+const ZONE = 8;
+/** No zone was ever further from UTC. */
+const MAX_OFFSET_MINUTES = 18 * 60;
 
 type Fields = Readonly<Record<string, unknown>>;
 const isFields = (value: unknown): value is Fields =>
@@ -33,29 +42,44 @@ class Refused extends Error {
   }
 }
 
-function parseTs(raw: unknown, at: number): number {
-  if (raw === undefined || raw === null) return at;
+function parseTs(raw: unknown, context: InterpretContext, index: number): number {
+  if (raw === undefined || raw === null) return context.at;
   let ts: number;
-  if (typeof raw === 'number') {
-    ts = Math.floor(raw);
-  } else if (typeof raw === 'string') {
-    const match = RFC3339.exec(raw);
-    if (match === null)
-      throw new Refused(
-        'schema',
-        `ts "${raw.slice(0, 64)}" is neither epoch milliseconds nor RFC 3339 with a zone`,
-      );
-    ts = Math.floor(Date.parse(raw.toUpperCase().replace(' ', 'T')));
-    // Date.parse rolls 31 February over into March; the standard does not know that day.
-    const day = new Date(Date.UTC(Number(match[1]), Number(match[2]) - 1, Number(match[3]))).getUTCDate();
-    if (day !== Number(match[3])) ts = Number.NaN;
-  } else {
-    throw new Refused('schema', `ts must be a number or a text, not ${kind(raw)}`);
-  }
+  if (typeof raw === 'number') ts = Math.floor(raw);
+  else if (typeof raw === 'string') ts = parseStamp(raw, context, index);
+  else throw new Refused('schema', `ts must be a number or a text, not ${kind(raw)}`);
   if (!(ts >= LIMITS.minTs && ts <= LIMITS.maxTs)) {
     throw new Refused('range', `ts ${String(raw)} is not a time since 2000 in epoch milliseconds`);
   }
   return ts;
+}
+
+/** Epoch milliseconds; NaN for a day or a time that does not exist. */
+function parseStamp(raw: string, { utcOffset }: InterpretContext, index: number): number {
+  const match = STAMP.exec(raw);
+  if (match === null) {
+    throw new Refused('schema', `ts "${raw.slice(0, 64)}" is neither epoch milliseconds nor RFC 3339`);
+  }
+  // Date.parse rolls 31 February over into March; the standard does not know that day.
+  const day = new Date(Date.UTC(Number(match[1]), Number(match[2]) - 1, Number(match[3]))).getUTCDate();
+  if (day !== Number(match[3])) return Number.NaN;
+  const text = raw.toUpperCase().replace(' ', 'T');
+  if (match[ZONE] !== undefined) return Math.floor(Date.parse(text));
+  const local = Math.floor(Date.parse(`${text}Z`));
+  if (Number.isNaN(local)) return local;
+  const minutes =
+    typeof utcOffset === 'function'
+      ? utcOffset(local, index)
+      : typeof utcOffset === 'number'
+        ? utcOffset
+        : utcOffset?.[index];
+  if (!Number.isInteger(minutes) || Math.abs(minutes as number) > MAX_OFFSET_MINUTES) {
+    throw new Refused(
+      'schema',
+      `ts "${raw.slice(0, 64)}" has no zone: send it with Z or an offset such as +01:00, or name the zone of the site in edge.timeZones`,
+    );
+  }
+  return local - (minutes as number) * 60_000;
 }
 
 function parseSeq(raw: unknown): number | undefined {
@@ -91,12 +115,12 @@ function kind(value: unknown): string {
         : `a ${typeof value}`;
 }
 
-function interpretObject(fields: Fields, context: InterpretContext, out: Reading[]): void {
+function interpretObject(fields: Fields, context: InterpretContext, index: number, out: Reading[]): void {
   if (fields.specversion !== undefined) {
-    interpretCloudEvent(fields, context, out);
+    interpretCloudEvent(fields, context, index, out);
     return;
   }
-  const ts = parseTs(fields.ts, context.at);
+  const ts = parseTs(fields.ts, context, index);
   const stamped = fields.ts !== undefined && fields.ts !== null;
   const seq = parseSeq(fields.seq);
   if (fields.values === undefined) {
@@ -140,7 +164,7 @@ function interpretObject(fields: Fields, context: InterpretContext, out: Reading
 }
 
 /** CloudEvents 1.0.2, structured mode: the reading is `data`; `time` stamps it when `data` has no `ts`. */
-function interpretCloudEvent(event: Fields, context: InterpretContext, out: Reading[]): void {
+function interpretCloudEvent(event: Fields, context: InterpretContext, index: number, out: Reading[]): void {
   if (event.specversion !== CLOUD_EVENTS_VERSION) throw new Refused('schema', 'specversion must be "1.0"');
   for (const attribute of ['id', 'source', 'type']) {
     if (typeof event[attribute] !== 'string' || event[attribute] === '') {
@@ -154,11 +178,12 @@ function interpretCloudEvent(event: Fields, context: InterpretContext, out: Read
   interpretObject(
     data.ts === undefined && event.time !== undefined ? { ...data, ts: event.time } : data,
     context,
+    index,
     out,
   );
 }
 
-function interpretElement(element: unknown, context: InterpretContext, out: Reading[]): void {
+function interpretElement(element: unknown, context: InterpretContext, index: number, out: Reading[]): void {
   if (typeof element === 'number') {
     const metric = context.metric ?? DEFAULT_METRIC;
     out.push({
@@ -170,7 +195,7 @@ function interpretElement(element: unknown, context: InterpretContext, out: Read
       unit: undefined,
     });
   } else if (isFields(element)) {
-    interpretObject(element, context, out);
+    interpretObject(element, context, index, out);
   } else {
     throw new Refused('schema', `a reading is a JSON object or a number, not ${kind(element)}`);
   }
@@ -189,7 +214,7 @@ export function interpret(payload: unknown, context: InterpretContext): Interpre
   for (let index = 0; index < elements.length; index++) {
     if (context.skip?.includes(index)) continue;
     try {
-      interpretElement(elements[index], context, readings);
+      interpretElement(elements[index], context, index, readings);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       refusals.push({ index, reason: error.reason, message: error.message });

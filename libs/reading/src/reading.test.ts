@@ -14,6 +14,7 @@ import {
   readingsOf,
   splitLines,
   topicReader,
+  type UtcOffset,
 } from './index.ts';
 
 const at = 1_763_700_000_000;
@@ -188,4 +189,63 @@ test('murmur2 agrees with the vectors of the Java client', () => {
   ];
   for (const [text, hash] of vectors) assert.equal(murmur2(Buffer.from(text)), hash, text);
   assert.ok(partitionOf('dev-1', 12) >= 0 && partitionOf('dev-1', 12) < 12);
+});
+
+test('a stamp without a zone is refused, or read by the offset that its line states', () => {
+  const local = '2026-01-01T00:00:00';
+  const utc = Date.parse(`${local}Z`);
+  const [refusal] = interpret({ ts: local, value: 1 }, { at: 0 }).refusals;
+  assert.equal(refusal?.reason, 'schema');
+  assert.match(refusal?.message ?? '', /has no zone.*edge\.timeZones/);
+  const ts = (payload: unknown, utcOffset: UtcOffset) =>
+    interpret(payload, { at: 0, utcOffset }).readings.map((reading) => reading.ts);
+  assert.deepEqual(ts({ ts: local, value: 1 }, 60), [utc - 3_600_000]);
+  assert.deepEqual(ts([{ ts: local, value: 1 }, 5, { ts: local, value: 1 }], [60, 0, -210]), [
+    utc - 3_600_000,
+    0,
+    utc + 12_600_000,
+  ]);
+  // What names its zone, or is a number, is not touched.
+  assert.deepEqual(
+    ts(
+      [
+        { ts: `${local}Z`, value: 1 },
+        { ts: utc, value: 1 },
+      ],
+      [60, 60],
+    ),
+    [utc, utc],
+  );
+  // A line of a stranger states nonsense.
+  for (const nonsense of ['60', 1.5, 100_000, null, {}, ['x']])
+    assert.equal(
+      interpret({ ts: local, value: 1 }, { at: 0, utcOffset: nonsense as UtcOffset }).readings.length,
+      0,
+    );
+});
+
+test('property: the line says what the edge said when it asked for the zone, and keeps the stamp of its clock', () => {
+  const element = fc.oneof(
+    fc.record({ ts: fc.constantFrom('2026-03-29T03:30:00', '2026-01-01T00:00:00.5', '2026-07-01 12:00:00') }),
+    fc.record({ ts: fc.integer({ min: 1_000_000_000_000, max: 2_000_000_000_000 }) }),
+    fc.record({ ts: fc.constant('2026-01-01T00:00:00+05:00') }),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(element, { minLength: 1, maxLength: 6 }),
+      fc.array(fc.integer({ min: -720, max: 840 })),
+      (elements, pool) => {
+        const payload = elements.map((one) => ({ ...one, value: 1 }));
+        const offsets = payload.map((_, index) => pool[index] ?? 60);
+        const asked = interpret(payload, { at: 5, utcOffset: (_local, index) => offsets[index] as number });
+        const head = { n: 1, at: 5, hlc: '0000000000050001', utcOffset: offsets };
+        const prefix = envelopePrefix({ edge: 'e/s', site: 's', device: 'd', via: 'mqtt' });
+        const line = encodeEnvelope(prefix, head, Buffer.from(JSON.stringify(payload))).toString('utf8');
+        const envelope = decodeEnvelope(line);
+        assert.deepEqual(readingsOf(envelope), asked.readings);
+        assert.equal(envelope.hlc, head.hlc);
+      },
+    ),
+    { numRuns: 100 },
+  );
 });
