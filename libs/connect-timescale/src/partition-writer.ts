@@ -1,5 +1,4 @@
 import {
-  type ColdRange,
   type Counts,
   LEVEL_COUNT,
   PartitionState,
@@ -13,7 +12,7 @@ import { sqlState } from './errors.ts';
 import { forcedReadings } from './forced.ts';
 import { areMoved, type Claim, type Move, movePartitions } from './offsets.ts';
 import { WindowRows } from './rows.ts';
-import { allocateSeries, loadSeries } from './series.ts';
+import { allocateSeries, loadSeries, type StoredSeries } from './series.ts';
 import { loadOpenWindows, loadWindows, writeLevel } from './windows.ts';
 
 /** A claimed partition: its fold, its parts, and how far the database is. */
@@ -72,24 +71,30 @@ export class PartitionWriter {
   /**
    * The state of a partition as its rows tell it. The caller then applies the log from `position.replayOffset`.
    * @param belongs whether a device's readings go to this partition
+   * @param now the caller's monotonic clock, milliseconds, here and below: decides when a device counts as silent
    */
   async open(
     partition: number,
     { epoch, position }: Claim,
     windows: WindowOptions,
     belongs: (device: string) => boolean,
+    now = performance.now(),
   ): Promise<{ owned: OpenPartition; series: number }> {
     const { database, parts } = this.options;
     // Only after the claim: a series that the earlier owner made until then must be seen.
     const series = (await loadSeries(database)).filter(({ device }) => belongs(device));
-    const restored = await loadOpenWindows(database, series, windows.outOfOrdernessMs);
     const state = new PartitionState(windows, position);
-    state.restore(restored);
+    let restored = 0;
+    for (const batch of wholeDevices(series)) {
+      const stored = await loadOpenWindows(database, batch, windows.outOfOrdernessMs);
+      state.restore(stored, now);
+      restored += stored.length;
+    }
     const opened: PartOfPartition[] = [];
     for (const part of parts) opened.push(await part.open(database, partition, state));
     for (const part of opened) if (part.line !== undefined) state.observe(part as Required<typeof part>);
     const owned = { partition, epoch, state, parts: opened, committed: position.nextOffset };
-    return { owned, series: restored.length };
+    return { owned, series: restored };
   }
 
   /** Whether a transaction would have something to write. */
@@ -98,7 +103,7 @@ export class PartitionWriter {
   }
 
   /** Keys for new series, what the parts need, and the stored rows that late readings change. The fold must wait. */
-  async prepare(partitions: readonly OpenPartition[]): Promise<void> {
+  async prepare(partitions: readonly OpenPartition[], now = performance.now()): Promise<void> {
     const { database, parts } = this.options;
     const fresh = partitions.flatMap(({ state }) => state.freshSeries());
     if (fresh.length > 0) {
@@ -111,18 +116,25 @@ export class PartitionWriter {
       const opened = partitions.map((one) => one.parts[i] as PartOfPartition);
       await part.prepare?.(database, opened);
     }
-    const ranges = partitions.flatMap(({ state }) => state.coldRanges());
+    const needed = partitions.flatMap(({ state, parts: own }) => {
+      const previous = own.some((part) => part.row !== undefined);
+      return state.neededRows(now, previous).map((rows) => ({ state, rows, id: state.idOf(rows.series) }));
+    });
     for (let level = 0; level < LEVEL_COUNT; level++) {
-      const here = ranges.filter((range) => range.level === level);
-      if (here.length === 0) continue;
-      const bySeries = new Map<number, ColdRange>(here.map((range) => [range.series.id, range]));
-      const stretches = here.map(({ series, from, to }) => ({ seriesId: series.id, from, to }));
-      for (const { seriesId, figures } of await loadWindows(database, level, stretches))
-        bySeries.get(seriesId)?.series.supply(level, figures);
+      const here = needed.filter(({ rows }) => rows.level === level);
+      const byId = new Map(here.map((one) => [one.id, one]));
+      const stretches = here.map(({ id, rows: { from, to } }) => ({ seriesId: id, from, to }));
+      for (const { seriesId, figures } of await loadWindows(database, level, stretches)) {
+        const one = byId.get(seriesId) as (typeof here)[number];
+        one.state.supply(one.rows.series, level, figures);
+      }
     }
   }
 
-  /** Takes everything that changed in a partition. It counts as written: write it, or open the partition anew. */
+  /**
+   * Takes everything that changed in a partition, as of `prepare`. It counts as written: write it, or open the
+   * partition anew.
+   */
   collect(owned: OpenPartition, now: number): Handout {
     const { state, parts } = owned;
     const levels = Array.from({ length: LEVEL_COUNT }, (_, level) => ({
@@ -130,7 +142,7 @@ export class PartitionWriter {
       changed: new WindowRows(level),
     }));
     const sinks = parts.filter((part): part is PartOfPartition & RowSink => part.row !== undefined);
-    state.collect(now, {
+    state.collect({
       row(level, series, window, previous, stored) {
         const { added, changed } = levels[level] as EncodedLevel;
         (stored ? changed : added).add(series.id, window);
@@ -203,4 +215,19 @@ function positionOf({ state, parts }: OpenPartition): Position {
     if (from !== undefined && from < replayOffset) replayOffset = from;
   }
   return { ...position, replayOffset };
+}
+
+/** Series whose rows are loaded at once: those of 100,000 series do not fit into the memory of the process. */
+const BATCH = 1_000;
+
+/** Stretches of about BATCH series, each with all series of its devices. */
+function* wholeDevices(series: readonly StoredSeries[]): Generator<StoredSeries[]> {
+  let batch: StoredSeries[] = [];
+  for (const list of Map.groupBy(series, ({ site, device }) => JSON.stringify([site, device])).values()) {
+    batch.push(...list);
+    if (batch.length < BATCH) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }

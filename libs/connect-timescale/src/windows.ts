@@ -1,5 +1,5 @@
 import { LEVELS } from '@weir/topology';
-import { alignDown, Device, type Figures, LEVEL_MS, type RestoredSeries, Sketch } from '@weir/windows';
+import { alignDown, type Figures, LEVEL_MS, openFloors, type RestoredSeries, Sketch } from '@weir/windows';
 import type { Runner, Transaction } from './database.ts';
 import { keptToo, newestPane } from './kept.ts';
 import { COPY_HEADER, COPY_TRAILER, PANE_COLUMNS, WINDOW_COLUMNS, type WindowRows } from './rows.ts';
@@ -163,7 +163,7 @@ export async function loadOpenWindows(
       const top = newest.get(id) as number;
       return {
         seriesId: id,
-        from: Device.floorsAt(watermark)[level] as number,
+        from: openFloors(watermark)[level] as number,
         to: alignDown(top, LEVEL_MS[level] as number) + 1,
       };
     });

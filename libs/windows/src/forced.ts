@@ -28,7 +28,8 @@ export interface ForcedReading {
 }
 
 /** A reading that waits until it is known whether it may be counted. */
-export interface ParkedReading<Series> {
+export interface ParkedReading<Series, Device> {
+  readonly device: Device;
   readonly series: Series;
   /** Start of its pane, epoch milliseconds. */
   readonly pane: number;
@@ -43,12 +44,12 @@ export interface ParkedReading<Series> {
  * (`settle` is told), so they wait from their fold to the next `collect`. Readings of the same pane that come behind
  * them wait too: a pane takes its readings in log order, wherever the log is cut into commits.
  */
-export class ForcedReadings<Series> {
-  private parked: ParkedReading<Series>[] = [];
+export class ForcedReadings<Series, Device> {
+  private parked: ParkedReading<Series, Device>[] = [];
   private readonly panes = new Map<Series, Set<number>>();
   private lateOnes: Set<string> | null = null;
 
-  park(reading: ParkedReading<Series>): void {
+  park(reading: ParkedReading<Series, Device>): void {
     this.parked.push(reading);
     const panes = this.panes.get(reading.series);
     if (panes === undefined) this.panes.set(reading.series, new Set([reading.pane]));
@@ -72,7 +73,7 @@ export class ForcedReadings<Series> {
    */
   settle(
     refused: ReadonlySet<string>,
-    count: (reading: ParkedReading<Series>) => void,
+    count: (reading: ParkedReading<Series, Device>) => void,
   ): { readonly counted: readonly ForcedReading[]; readonly refused: number } {
     const counted: ForcedReading[] = [];
     const seen = new Set(refused);

@@ -8,16 +8,13 @@ import {
   LIMITS,
   PayloadError,
 } from '@weir/reading';
-import type { Device } from './series.ts';
+import type { Device, Devices } from './names.ts';
 
 export interface ParsedLine {
   readonly envelope: Envelope;
   readonly known: Device | undefined;
   readonly interpretation: Interpretation;
 }
-
-/** Site → device id → device. */
-type Sites = ReadonlyMap<string, ReadonlyMap<string, Device>>;
 
 /** A line of JSON that is not an envelope. */
 class EnvelopeError extends Error {}
@@ -28,14 +25,14 @@ export function isLineError(error: unknown): error is Error {
 }
 
 /** Reads a line of the log. Throws an `isLineError` when it is not an envelope; changes nothing. */
-export function parseLine(line: string, sites: Sites): ParsedLine {
+export function parseLine(line: string, devices: Devices): ParsedLine {
   if (!line.startsWith('{')) throw new EnvelopeError('the line is not a JSON object');
   const envelope = decodeEnvelope(line);
   checkEnvelope(envelope);
   // Names are checked once, where they are new: the edge has checked them, a foreign producer may not have.
-  const known = sites.get(envelope.site)?.get(envelope.device);
+  const known = devices.get(envelope.site, envelope.device);
   if (known === undefined) checkNames(envelope);
-  if (envelope.metric !== undefined && known?.series.has(envelope.metric) !== true) checkNames(envelope);
+  if (envelope.metric !== undefined && known?.series(envelope.metric) === undefined) checkNames(envelope);
   const payload =
     envelope.payloadText === undefined ? envelope.payload : (JSON.parse(envelope.payloadText) as unknown);
   return { envelope, known, interpretation: interpret(payload, envelope) };

@@ -1,9 +1,9 @@
 import type { Envelope, Forced, Reading } from '@weir/reading';
-import { ArrivalRing, hashText } from './dedup.ts';
+import { hashText, PublishArrivals, ReadingArrivals } from './arrivals.ts';
+import { LATE, MERGED, type NeededRows, paneOf, WindowEngine } from './engine.ts';
 import { type ForcedReading, ForcedReadings, lateIdentity } from './forced.ts';
-import { PANE_MS } from './levels.ts';
 import { isLineError, type ParsedLine, parseLine } from './line.ts';
-import { type ColdRange, Device, isCold, paneOf, Series } from './series.ts';
+import { Device, Devices, type Series } from './names.ts';
 import {
   type BuriedLine,
   type Counts,
@@ -14,6 +14,7 @@ import {
   type RowSink,
   type WindowOptions,
 } from './types.ts';
+import type { Figures } from './window.ts';
 
 /**
  * Everything that one partition's log says, folded in log order. The rows it hands out are a function of the log
@@ -22,26 +23,32 @@ import {
  */
 export class PartitionState {
   private readonly options: WindowOptions;
-  private readonly sites = new Map<string, Map<string, Device>>();
-  private readonly all: Device[] = [];
+  private readonly engine: WindowEngine;
+  private readonly arrivals: ReadingArrivals;
+  private readonly publishes: PublishArrivals;
+  private readonly devices = new Devices();
+  /** By number. */
+  private readonly series: Series[] = [];
   private readonly sources: Map<string, number>;
   /** Largest arrival time so far; grows only. */
   private clock = Number.NEGATIVE_INFINITY;
   /** Arrival clock before the record at `offset`; the first one is where a replay would begin. */
   private readonly marks: { offset: bigint; clock: number }[];
   private next: bigint;
-  private readonly fresh: Series[] = [];
-  private coldSeries = new Set<Series>();
+  private fresh: Series[] = [];
   private counts = noCounts();
   private buried: BuriedLine[] = [];
   private readonly observers: LineObserver[] = [];
   private readonly outcome = { duplicates: 0, late: 0 };
-  private readonly forced = new ForcedReadings<Series>();
+  private readonly forced = new ForcedReadings<Series, Device>();
   /** Start of the newest pane of any device, epoch milliseconds. */
   newest = Number.NEGATIVE_INFINITY;
 
   constructor(options: WindowOptions, position: Position) {
     this.options = options;
+    this.engine = new WindowEngine(options);
+    this.arrivals = new ReadingArrivals(options.dedupCount);
+    this.publishes = new PublishArrivals(options.dedupCount);
     this.next = position.nextOffset;
     this.marks = [{ offset: position.replayOffset, clock: Number.NEGATIVE_INFINITY }];
     this.sources = new Map(Object.entries(position.sources));
@@ -56,28 +63,23 @@ export class PartitionState {
     this.observers.push(observer);
   }
 
-  /** Puts the stored rows back: for each series at least those at or above `Device.floorsAt` of its watermark. */
-  restore(restored: readonly RestoredSeries[]): void {
-    for (const { site, device, newest } of restored) {
+  /**
+   * Puts stored rows back: of each series at least those at or above `openFloors` of its device's watermark. All
+   * series of a device come in one call.
+   * @param now the caller's monotonic clock, milliseconds
+   */
+  restore(restored: readonly RestoredSeries[], now: number): void {
+    const newest = new Map<Device, number>();
+    for (const { site, device, newest: pane } of restored) {
       const found = this.device(site, device);
-      if (newest > found.newest) found.newest = newest;
-      if (newest > this.newest) this.newest = newest;
+      newest.set(found, Math.max(pane, newest.get(found) ?? pane));
+      if (pane > this.newest) this.newest = pane;
     }
-    for (const device of this.all) {
-      if (device.newest !== Number.NEGATIVE_INFINITY)
-        device.floors = Device.floorsAt(device.newest - this.options.outOfOrdernessMs);
-    }
-    for (const stored of restored) {
-      const device = this.device(stored.site, stored.device);
-      const series = new Series(stored.site, stored.device, stored.metric);
-      series.id = stored.id;
-      series.unit = stored.unit ?? undefined;
-      device.series.set(stored.metric, series);
-      for (const { level, figures } of stored.rows) {
-        if (figures.start >= (device.floors[level] as number)) series.supply(level, figures);
-      }
-      series.markOpen();
-      if (series.nextClose !== Number.POSITIVE_INFINITY) device.open = true;
+    for (const [device, pane] of newest) this.engine.restoreDevice(device.index, pane, now);
+    for (const { id, site, device, metric, unit, rows } of restored) {
+      const series = this.addSeries(this.device(site, device), metric, id);
+      series.unit = unit ?? undefined;
+      this.engine.restoreSeries(series.index, rows);
     }
   }
 
@@ -94,7 +96,7 @@ export class PartitionState {
       const line = lines[index] as string;
       let parsed: ParsedLine;
       try {
-        parsed = parseLine(line, this.sites);
+        parsed = parseLine(line, this.devices);
       } catch (error) {
         if (!isLineError(error)) throw error;
         if (replay) continue;
@@ -133,11 +135,11 @@ export class PartitionState {
     let duplicates = 0;
     for (let i = 0; i < readings.length; i++) {
       const reading = readings[i] as Reading;
-      const series = this.series(device, reading);
+      const series = this.seriesOf(device, reading);
       let duplicate = repeated;
       if (reading.stamped && reading.seq !== undefined) {
-        duplicate = !resent && series.arrivals.has(reading.ts, reading.seq, since);
-        series.arrivals.put(reading.ts, reading.seq, this.clock, since, this.options.dedupCount);
+        duplicate = !resent && this.arrivals.has(series.index, reading.ts, reading.seq, since);
+        this.arrivals.put(series.index, reading.ts, reading.seq, this.clock, since);
       }
       if (resent || duplicate) {
         if (!replay) duplicates++;
@@ -181,31 +183,19 @@ export class PartitionState {
   private fold(device: Device, series: Series, reading: Reading, now: number): boolean {
     const { ts, value } = reading;
     const pane = paneOf(ts);
-    const { outOfOrdernessMs, allowedLatenessMs } = this.options;
-    const watermark = device.newest - outOfOrdernessMs;
-    if (pane + PANE_MS + allowedLatenessMs <= watermark) return false;
     if (this.forced.holds(series, pane)) {
-      this.forced.park({ series, pane, ts, value, forced: null });
-    } else if (isCold(device, pane)) {
-      series.addCold(pane, value, ts);
-      this.coldSeries.add(series);
-      this.counts.merged++;
+      if (this.engine.isLate(device.index, pane)) return false;
+      this.forced.park({ device, series, pane, ts, value, forced: null });
+      this.engine.touch(device.index, pane, now);
     } else {
-      series.add(pane, value, ts);
+      const how = this.engine.fold(device.index, series.index, ts, value, now);
+      if (how === LATE) return false;
+      if (how === MERGED) this.counts.merged++;
     }
-    this.touch(device, series, reading, pane, now);
+    if (pane > this.newest) this.newest = pane;
+    if (series.unit === undefined) series.unit = reading.unit;
     this.counts.stored++;
     return true;
-  }
-
-  private touch(device: Device, series: Series, reading: Reading, pane: number, now: number): void {
-    if (pane > device.newest) {
-      device.newest = pane;
-      if (pane > this.newest) this.newest = pane;
-    }
-    if (series.unit === undefined && reading.unit !== undefined) series.unit = reading.unit;
-    device.touched = true;
-    device.touchedAt = now;
   }
 
   /**
@@ -219,12 +209,13 @@ export class PartitionState {
       const reading = readings[index];
       // A derived metric that is no longer defined has no reading any more.
       if (reading === undefined) continue;
-      const series = this.series(device, reading);
+      const series = this.seriesOf(device, reading);
       const pane = paneOf(reading.ts);
       const forced = { identity: lateIdentity(envelope, reading, index), offset, origin: BigInt(origin) };
-      this.forced.park({ series, pane, ts: reading.ts, value: reading.value, forced });
+      this.forced.park({ device, series, pane, ts: reading.ts, value: reading.value, forced });
       // As if it counted: if it did before, its pane is a row already, and nothing here says more than that row.
-      this.touch(device, series, reading, pane, now);
+      this.engine.touch(device.index, pane, now);
+      if (pane > this.newest) this.newest = pane;
     }
     return indexes.length;
   }
@@ -235,14 +226,13 @@ export class PartitionState {
   }
 
   /**
-   * Answers `forcedReadings`, before `coldRanges` and `collect`.
+   * Answers `forcedReadings`, before `neededRows` and `collect`.
    * @param refused identities that were counted before, or were never buried
    * @returns the readings that count now: keep their identities in the transaction of the rows
    */
   settleForced(refused: ReadonlySet<string>): readonly ForcedReading[] {
-    const settled = this.forced.settle(refused, ({ series, pane, value, ts }) => {
-      series.addCold(pane, value, ts);
-      this.coldSeries.add(series);
+    const settled = this.forced.settle(refused, ({ device, series, pane, value, ts }) => {
+      this.engine.add(device.index, series.index, pane, value, ts);
     });
     this.counts.replayed += settled.counted.length;
     this.counts.replayedAgain += settled.refused;
@@ -274,34 +264,35 @@ export class PartitionState {
       return false;
     const start = line.indexOf(',"payload');
     const hash = hashText(line, start);
-    device.publishes ??= new ArrivalRing();
-    const repeated = envelope.dup === true && device.publishes.has(mid, hash, since);
-    device.publishes.put(mid, hash, this.clock, since, this.options.dedupCount);
+    if (device.publishes < 0) device.publishes = this.publishes.make();
+    const repeated = envelope.dup === true && this.publishes.has(device.publishes, mid, hash, since);
+    this.publishes.put(device.publishes, mid, hash, this.clock, since);
     return repeated;
   }
 
   private device(site: string, id: string): Device {
-    let devices = this.sites.get(site);
-    if (devices === undefined) {
-      devices = new Map();
-      this.sites.set(site, devices);
-    }
-    let device = devices.get(id);
-    if (device === undefined) {
-      device = new Device(site, id);
-      devices.set(id, device);
-      this.all.push(device);
-    }
+    const known = this.devices.get(site, id);
+    if (known !== undefined) return known;
+    const device = new Device(site, id, this.engine.addDevice());
+    this.devices.add(device);
     return device;
   }
 
-  private series(device: Device, reading: Reading): Series {
-    let series = device.series.get(reading.metric);
-    if (series === undefined) {
-      series = new Series(device.site, device.device, reading.metric);
-      device.series.set(reading.metric, series);
-      this.fresh.push(series);
-    }
+  private seriesOf(device: Device, { metric }: Reading): Series {
+    const known = device.series(metric);
+    if (known !== undefined) return known;
+    const series = this.addSeries(device, metric, 0);
+    this.fresh.push(series);
+    return series;
+  }
+
+  private addSeries(device: Device, name: string, id: number): Series {
+    const index = this.engine.addSeries(device.index);
+    if (this.arrivals.make() !== index) throw new Error('a series has one ring of arrivals');
+    const metric = this.devices.metric(name);
+    const series: Series = { id, site: device.site, device: device.device, metric, unit: undefined, index };
+    device.add(series);
+    this.series.push(series);
     return series;
   }
 
@@ -323,45 +314,40 @@ export class PartitionState {
     return this.fresh.filter((series) => series.id === 0);
   }
 
-  /** Stored rows that must be supplied before `collect`, for late readings. Ask after the fresh series have ids. */
-  coldRanges(): ColdRange[] {
-    const ranges: ColdRange[] = [];
-    for (const series of this.coldSeries) {
-      const device = this.device(series.site, series.device);
-      series.coldRanges(device.floors, ranges);
-    }
-    return ranges;
+  /**
+   * Stored rows that must be given to `supply` before `collect`. The next `collect` belongs to the moment of this call:
+   * nothing may be folded in between. Ask when forced readings are settled; a later call replaces an earlier one.
+   * @param now the caller's monotonic clock, milliseconds
+   * @param previous whether `RowSink.row` needs the previous row of those that are written again
+   */
+  neededRows(now: number, previous: boolean): NeededRows[] {
+    return this.engine.neededRows(now, previous);
+  }
+
+  /** @param series number, of `NeededRows` */
+  supply(series: number, level: number, figures: Figures): void {
+    this.engine.supply(series, level, figures);
+  }
+
+  /** Key of a series by its number, of `NeededRows`; 0 when it has none yet. */
+  idOf(series: number): number {
+    return this.series[series]?.id ?? 0;
   }
 
   /** Whether `collect` would hand out rows or move the position. */
   hasWork(now: number, committed: bigint): boolean {
-    return this.next !== committed || this.all.some((device) => device.open && this.isIdle(device, now));
-  }
-
-  private isIdle(device: Device, now: number): boolean {
-    return now - device.touchedAt >= this.options.idleTimeoutMs;
+    return this.next !== committed || this.engine.hasWork(now);
   }
 
   /** Every row that changed since the last call. Handed-out rows count as written: write them or rebuild. */
-  collect(now: number, sink: RowSink): void {
+  collect(sink: RowSink): void {
     if (this.forced.waiting().length > 0) throw new Error('forced readings were not settled before collect');
-    // A window below the floor may have a row that memory does not know.
-    for (const device of this.all) {
-      const idle = device.open && this.isIdle(device, now);
-      if (!device.touched && !idle) continue;
-      const floors = device.floors;
-      device.collect(this.options.outOfOrdernessMs, idle, (level, series, window, stored) =>
-        sink.row(
-          level,
-          series,
-          window,
-          level === 0 ? null : window.previous,
-          stored || window.start < (floors[level] as number),
-        ),
-      );
-    }
-    this.coldSeries = new Set();
-    this.fresh.length = 0;
+    const row = this.engine.windows.reader();
+    this.engine.collect((level, series, window, previous, stored) => {
+      row.window = window;
+      sink.row(level, this.series[series] as Series, row, previous, stored);
+    });
+    this.fresh = [];
   }
 
   /** Where the rows handed out so far stand in the log. */

@@ -23,20 +23,30 @@ const LOG_GAMMA = Math.log(GAMMA);
 const LOG_MIDDLE = Math.log(2 / (GAMMA + 1));
 /** Larger than any index of a 64-bit float (±35,500), so that positive keys are > 0 and negative ones < 0. */
 const OFFSET = 40_000;
+/** No key is larger, or smaller than its negative. */
+export const MAX_KEY = 2 * OFFSET;
 /** Magnitudes below the smallest normal float count as zero. */
 const MIN_MAGNITUDE = 2 ** -1022;
 
-function keyOf(value: number): number {
+/** @param value finite */
+export function keyOf(value: number): number {
   if (value >= MIN_MAGNITUDE) return Math.ceil(Math.log(value) / LOG_GAMMA) + OFFSET;
   if (value <= -MIN_MAGNITUDE) return -Math.ceil(Math.log(-value) / LOG_GAMMA) - OFFSET;
   return 0;
 }
 
-function bucketValue(key: number): number {
+export function bucketValue(key: number): number {
   if (key === 0) return 0;
   const log = (Math.abs(key) - OFFSET) * LOG_GAMMA + LOG_MIDDLE;
   const magnitude = Math.min(Number.MAX_VALUE, Math.exp(log));
   return key > 0 ? magnitude : -magnitude;
+}
+
+/** Where a bucket is counted when `lowest` and `highest` are the extreme keys of the sketch. */
+export function boundedKey(key: number, lowest: number, highest: number): number {
+  if (key > 0) return Math.max(key, highest - MAX_SPAN + 1);
+  if (key < 0) return Math.min(key, lowest + MAX_SPAN - 1);
+  return 0;
 }
 
 /** A sketch to read. */
@@ -54,6 +64,7 @@ export interface SketchView {
   encode(): Buffer;
 }
 
+/** A sketch of its own; those of open windows live in a `SketchPool`. */
 export class Sketch implements SketchView {
   /** Ascending. */
   private keys: number[] = [];
@@ -75,33 +86,24 @@ export class Sketch implements SketchView {
     while (at > 0 && (keys[at - 1] as number) > key) at--;
     if (at > 0 && keys[at - 1] === key) {
       counts[at - 1] = (counts[at - 1] as number) + 1;
-      return;
-    }
-    if (at === keys.length) {
-      keys.push(key);
-      counts.push(1);
     } else {
       keys.splice(at, 0, key);
       counts.splice(at, 0, 1);
+      this.bound();
     }
-    this.bound();
   }
 
-  merge(view: SketchView): void {
-    const other = view instanceof Sketch ? view : Sketch.decode(view.encode());
-    if (other.keys.length === 0) return;
-    const keys: number[] = [];
-    const counts: number[] = [];
+  merge(other: SketchView): void {
+    const { keys, counts } = this;
+    this.keys = [];
+    this.counts = [];
     let i = 0;
-    let j = 0;
-    while (i < this.keys.length || j < other.keys.length) {
-      const a = i < this.keys.length ? (this.keys[i] as number) : Number.POSITIVE_INFINITY;
-      const b = j < other.keys.length ? (other.keys[j] as number) : Number.POSITIVE_INFINITY;
-      keys.push(Math.min(a, b));
-      counts.push((a <= b ? (this.counts[i++] as number) : 0) + (b <= a ? (other.counts[j++] as number) : 0));
-    }
-    this.keys = keys;
-    this.counts = counts;
+    other.forEach((key, count) => {
+      while (i < keys.length && (keys[i] as number) <= key)
+        this.push(keys[i] as number, counts[i++] as number);
+      this.push(key, count);
+    });
+    while (i < keys.length) this.push(keys[i] as number, counts[i++] as number);
     this.bound();
   }
 
@@ -119,58 +121,10 @@ export class Sketch implements SketchView {
     return bucketValue(keys[keys.length - 1] as number);
   }
 
-  private bound(): void {
-    const { keys } = this;
-    const n = keys.length;
-    if ((keys[n - 1] as number) - (keys[0] as number) < MAX_SPAN) return;
-    const top = keys[n - 1] as number;
-    if (top > 0) {
-      let low = n - 1;
-      while (low > 0 && (keys[low - 1] as number) > 0) low--;
-      const floor = top - MAX_SPAN + 1;
-      if ((keys[low] as number) < floor) this.fold(low, floor);
-    }
-    const bottom = keys[0] as number;
-    if (bottom < 0) {
-      let high = 0;
-      while (high + 1 < keys.length && (keys[high + 1] as number) < 0) high++;
-      const ceiling = bottom + MAX_SPAN - 1;
-      if ((keys[high] as number) > ceiling) this.foldDown(high, ceiling);
-    }
-  }
-
-  /** Moves the buckets from `low` on that lie below `floor` into the bucket `floor`. */
-  private fold(low: number, floor: number): void {
-    let end = low;
-    let sum = 0;
-    while ((this.keys[end] as number) <= floor) sum += this.counts[end++] as number;
-    this.keys.splice(low, end - low, floor);
-    this.counts.splice(low, end - low, sum);
-  }
-
-  /** Moves the buckets up to `high` that lie above `ceiling` into the bucket `ceiling`. */
-  private foldDown(high: number, ceiling: number): void {
-    let begin = high;
-    let sum = 0;
-    while (begin >= 0 && (this.keys[begin] as number) >= ceiling) sum += this.counts[begin--] as number;
-    this.keys.splice(begin + 1, high - begin, ceiling);
-    this.counts.splice(begin + 1, high - begin, sum);
-  }
-
   encode(): Buffer {
     const { keys, counts } = this;
-    const out = Buffer.allocUnsafe(16 + keys.length * 13);
-    out[0] = FORMAT;
-    let at = putVarint(out, 1, keys.length);
-    let previous = 0;
-    for (let i = 0; i < keys.length; i++) {
-      const key = keys[i] as number;
-      at =
-        i === 0 ? putVarint(out, at, key < 0 ? -2 * key - 1 : 2 * key) : putVarint(out, at, key - previous);
-      at = putVarint(out, at, counts[i] as number);
-      previous = key;
-    }
-    return out.subarray(0, at);
+    const out = Buffer.allocUnsafe(maxEncodedBytes(keys.length));
+    return out.subarray(0, encodeBuckets(out, 0, keys, counts, keys.length));
   }
 
   /** Throws a RangeError when the bytes are not an encoded sketch. */
@@ -189,11 +143,56 @@ export class Sketch implements SketchView {
     if (cursor.at !== bytes.length) throw new RangeError('a sketch has bytes after its last bucket');
     return sketch;
   }
+
+  /** `key` is not below the last one. */
+  private push(key: number, count: number): void {
+    const last = this.keys.length - 1;
+    if (last >= 0 && this.keys[last] === key) this.counts[last] = (this.counts[last] as number) + count;
+    else {
+      this.keys.push(key);
+      this.counts.push(count);
+    }
+  }
+
+  private bound(): void {
+    const { keys, counts } = this;
+    const lowest = keys[0] ?? 0;
+    const highest = keys[keys.length - 1] ?? 0;
+    if (highest - lowest < MAX_SPAN) return;
+    this.keys = [];
+    this.counts = [];
+    keys.forEach((key, i) => {
+      this.push(boundedKey(key, lowest, highest), counts[i] as number);
+    });
+  }
 }
 
 const FORMAT = 1;
 
-function putVarint(out: Buffer, at: number, value: number): number {
+export const maxEncodedBytes = (buckets: number): number => 16 + buckets * 13;
+
+/** Writes buckets as `SketchView.encode` does; `out` has room for `maxEncodedBytes`. Returns where the bytes end. */
+export function encodeBuckets(
+  out: Uint8Array,
+  from: number,
+  keys: ArrayLike<number>,
+  counts: ArrayLike<number>,
+  n: number,
+): number {
+  out[from] = FORMAT;
+  let at = putVarint(out, from + 1, n);
+  let previous = 0;
+  for (let i = 0; i < n; i++) {
+    const key = keys[i] as number;
+    const raw = i > 0 ? key - previous : key < 0 ? -2 * key - 1 : 2 * key;
+    at = putVarint(out, at, raw);
+    at = putVarint(out, at, counts[i] as number);
+    previous = key;
+  }
+  return at;
+}
+
+function putVarint(out: Uint8Array, at: number, value: number): number {
   let rest = value;
   while (rest >= 0x80) {
     out[at++] = (rest % 0x80) | 0x80;

@@ -43,15 +43,19 @@ export class Harness {
   commit(now = 0): void {
     for (const series of this.state.freshSeries()) series.id = this.idOf(series);
     for (const { identity } of this.state.settleForced(this.forced)) this.forced.add(identity);
-    for (const { series, level, from, to } of this.state.coldRanges()) {
+    for (const { series, level, from, to } of this.state.neededRows(now, true)) {
+      const id = this.state.idOf(series);
       for (const row of this.rows.values()) {
-        if (row.level === level && this.idOf(row) === series.id && row.start >= from && row.start < to)
-          series.supply(level, copy(row));
+        if (row.level === level && this.idOf(row) === id && row.start >= from && row.start < to)
+          this.state.supply(series, level, copy(row));
       }
     }
-    this.state.collect(now, {
+    const seen = new Set<string>();
+    this.state.collect({
       row: (level, series, window, previous, stored) => {
         const key = keyOf(series, level, window.start);
+        assert.ok(!seen.has(key), 'a row occurs once in a transaction');
+        seen.add(key);
         const old = this.rows.get(key);
         assert.ok(stored || old === undefined, 'an added row must not exist yet');
         if (level > 0) assert.equal(previous && bits(previous), old ? bits(copy(old)) : null, 'previous');
@@ -87,6 +91,7 @@ export class Harness {
           rows: sorted.map((row) => ({ level: row.level, figures: copy(row) })),
         };
       }),
+      now,
     );
     for (let offset = Number(this.position.replayOffset); offset < Number(this.position.nextOffset); offset++)
       this.apply(offset, now);

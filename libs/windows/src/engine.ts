@@ -1,0 +1,579 @@
+import { alignDown, LEVEL_COUNT, LEVEL_MS, PANE_MS, TOP } from './levels.ts';
+import type { WindowOptions } from './types.ts';
+import type { Figures } from './window.ts';
+import { WindowPool } from './window-pool.ts';
+
+/** Of a device: four floats, then its first series and its flags. */
+const DEVICE_FLOATS = 5;
+const DEVICE_WORDS = 10;
+/** Start of its newest pane, epoch milliseconds. */
+const NEWEST = 0;
+/** Its watermark at the last collect: windows that end at or before it are rows, and no longer in memory. */
+const CLOSED_TO = 1;
+/** A window that starts at or before it may have a row although it is open, from a time of silence. */
+const WRITTEN_TO = 2;
+/** The caller's clock at its last reading, or at the restore. */
+const TOUCHED_AT = 3;
+const FIRST_SERIES = 8;
+const DEVICE_FLAGS = 9;
+const TOUCHED = 1;
+const OPEN = 2;
+
+/** Of a series; the open windows of levels 1 and up stand at OPEN_WINDOW + level. */
+const SERIES_WORDS = 10;
+const DEVICE = 0;
+const NEXT_SERIES = 1;
+/** The pane made last; each links to the one made before it. */
+const PANE = 2;
+const PANES = 3;
+const OPEN_WINDOW = 3;
+
+/** Of a pane: it changed since its row was handed out. */
+const DIRTY = 1;
+/** Of a pane: it has a row. */
+const WRITTEN = 2;
+/** Nothing changed since the rows of all windows above were handed out for a silent device. */
+const SHOWN = 4;
+
+/** Panes of a series that are looked for one by one; beyond that there is an index. */
+const FEW_PANES = 16;
+/** Series whose rows are handed out in one collect because their device is silent: a fleet may fall silent at once. */
+const SILENT_SERIES = 2_000;
+
+/** What `fold` did with a reading. */
+export const LATE = 0;
+export const STORED = 1;
+/** Stored in a window that had closed. */
+export const MERGED = 2;
+
+/** A stretch of stored rows that the next `collect` needs. */
+export interface NeededRows {
+  readonly series: number;
+  readonly level: number;
+  /** Inclusive, epoch milliseconds. */
+  readonly from: number;
+  /** Exclusive. */
+  readonly to: number;
+}
+
+/** @param window slot in the engine's `windows` */
+export type Emit = (
+  level: number,
+  series: number,
+  window: number,
+  previous: Figures | null,
+  stored: boolean,
+) => void;
+
+/** Stored rows by level and start. */
+type Rows = Map<number, Figures>[];
+
+/** Lowest starts of the rows, per level, that bring the open windows of a device with this watermark back. */
+export function openFloors(watermark: number): number[] {
+  return LEVEL_MS.map((_, level) => alignDown(watermark, LEVEL_MS[Math.min(level + 1, TOP)] as number));
+}
+
+/**
+ * The open windows of one partition, by the numbers of devices and series. Memory holds of each series the panes that
+ * its device's watermark has not passed, and at most one open window of each higher level, which took its children as
+ * they closed: a watermark only grows, so they close in start order, and the figures are the same bits as those of a
+ * recomputation from rows. A reading for a pane that was merged already waits for `collect`, which recomputes the
+ * windows above it from their rows: `neededRows` names them, `supply` brings them.
+ */
+export class WindowEngine {
+  readonly windows = new WindowPool();
+  private readonly options: WindowOptions;
+  private devices = new Float64Array(DEVICE_FLOATS << 4);
+  private deviceWords = new Uint32Array(this.devices.buffer);
+  private series = new Uint32Array(SERIES_WORDS << 4);
+  private deviceCount = 0;
+  private seriesCount = 0;
+  private touched: number[] = [];
+  /** Silent devices whose open windows the next collect hands out. */
+  private silent: number[] = [];
+  /** Pane, value and event time in turn, in log order. */
+  private readonly cold = new Map<number, number[]>();
+  private readonly supplied = new Map<number, Rows>();
+  private readonly manyPanes = new Map<number, Map<number, number>>();
+  private scratch: number[] = [];
+
+  constructor(options: WindowOptions) {
+    this.options = options;
+  }
+
+  addDevice(): number {
+    const device = this.deviceCount++;
+    if (this.deviceCount * DEVICE_FLOATS > this.devices.length) {
+      const next = new Float64Array(this.devices.length * 2);
+      next.set(this.devices);
+      this.devices = next;
+      this.deviceWords = new Uint32Array(next.buffer);
+    }
+    this.devices.fill(Number.NEGATIVE_INFINITY, device * DEVICE_FLOATS, device * DEVICE_FLOATS + 4);
+    this.deviceWords[device * DEVICE_WORDS + FIRST_SERIES] = NONE;
+    this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] = 0;
+    return device;
+  }
+
+  addSeries(device: number): number {
+    const series = this.seriesCount++;
+    if (this.seriesCount * SERIES_WORDS > this.series.length) {
+      const next = new Uint32Array(this.series.length * 2);
+      next.set(this.series);
+      this.series = next;
+    }
+    const first = device * DEVICE_WORDS + FIRST_SERIES;
+    this.series[series * SERIES_WORDS + DEVICE] = device;
+    this.series[series * SERIES_WORDS + NEXT_SERIES] = this.deviceWords[first] as number;
+    this.deviceWords[first] = series;
+    return series;
+  }
+
+  /** Start of the device's newest pane; -Infinity before its first reading. */
+  newest(device: number): number {
+    return this.devices[device * DEVICE_FLOATS + NEWEST] as number;
+  }
+
+  /** Adds a reading to its pane: LATE (nothing happened), STORED or MERGED. */
+  fold(device: number, series: number, ts: number, value: number, now: number): number {
+    const pane = paneOf(ts);
+    if (this.isLate(device, pane)) return LATE;
+    const how = this.add(device, series, pane, value, ts);
+    this.touch(device, pane, now);
+    return how;
+  }
+
+  isLate(device: number, pane: number): boolean {
+    const { allowedLatenessMs, outOfOrdernessMs } = this.options;
+    const newest = this.devices[device * DEVICE_FLOATS + NEWEST] as number;
+    return pane + PANE_MS + allowedLatenessMs <= newest - outOfOrdernessMs;
+  }
+
+  /** As `fold`, for a reading that is not late, of a device that is touched. */
+  add(device: number, series: number, pane: number, value: number, ts: number): number {
+    if (pane + PANE_MS <= (this.devices[device * DEVICE_FLOATS + CLOSED_TO] as number)) {
+      const readings = this.cold.get(series);
+      if (readings === undefined) this.cold.set(series, [pane, value, ts]);
+      else readings.push(pane, value, ts);
+      return MERGED;
+    }
+    const { windows } = this;
+    let window = this.series[series * SERIES_WORDS + PANE] as number;
+    if (window === 0 || windows.start(window) !== pane) window = this.pane(series, pane);
+    windows.add(window, value, ts, (windows.flags(window) & WRITTEN) | DIRTY);
+    return STORED;
+  }
+
+  touch(device: number, pane: number, now: number): void {
+    const at = device * DEVICE_FLOATS;
+    if (pane > (this.devices[at + NEWEST] as number)) this.devices[at + NEWEST] = pane;
+    this.devices[at + TOUCHED_AT] = now;
+    const flags = device * DEVICE_WORDS + DEVICE_FLAGS;
+    if (((this.deviceWords[flags] as number) & TOUCHED) === 0) {
+      this.deviceWords[flags] = TOUCHED | OPEN;
+      this.touched.push(device);
+    }
+  }
+
+  private pane(series: number, start: number): number {
+    const at = series * SERIES_WORDS;
+    const { windows } = this;
+    const held = this.series[at + PANES] as number;
+    if (held <= FEW_PANES) {
+      let window = this.series[at + PANE] as number;
+      while (window !== 0 && windows.start(window) !== start) window = windows.link(window);
+      if (window !== 0) return window;
+    } else {
+      let index = this.manyPanes.get(series);
+      if (index === undefined) {
+        index = new Map();
+        for (let window = this.series[at + PANE] as number; window !== 0; window = windows.link(window))
+          index.set(windows.start(window), window);
+        this.manyPanes.set(series, index);
+      }
+      const window = index.get(start);
+      if (window !== undefined) return window;
+    }
+    const made = windows.make(start);
+    this.push(series, made);
+    this.manyPanes.get(series)?.set(start, made);
+    return made;
+  }
+
+  private push(series: number, pane: number): void {
+    const at = series * SERIES_WORDS;
+    this.windows.setLink(pane, this.series[at + PANE] as number);
+    this.series[at + PANE] = pane;
+    this.series[at + PANES] = (this.series[at + PANES] as number) + 1;
+  }
+
+  /** The panes of a series in start order, in an array that the next call uses again. */
+  private panes(series: number): number[] {
+    const { windows, scratch } = this;
+    const at = series * SERIES_WORDS;
+    let n = this.series[at + PANES] as number;
+    scratch.length = n;
+    let sorted = true;
+    let later = Number.POSITIVE_INFINITY;
+    for (let window = this.series[at + PANE] as number; window !== 0; window = windows.link(window)) {
+      scratch[--n] = window;
+      const start = windows.start(window);
+      if (start > later) sorted = false;
+      later = start;
+    }
+    if (!sorted) scratch.sort((a, b) => windows.start(a) - windows.start(b));
+    return scratch;
+  }
+
+  private isSilent(device: number, now: number): boolean {
+    if (((this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] as number) & OPEN) === 0) return false;
+    const touchedAt = this.devices[device * DEVICE_FLOATS + TOUCHED_AT] as number;
+    return now - touchedAt >= this.options.idleTimeoutMs;
+  }
+
+  /** Whether `collect` would hand out rows. */
+  hasWork(now: number): boolean {
+    if (this.touched.length > 0) return true;
+    for (let device = 0; device < this.deviceCount; device++) if (this.isSilent(device, now)) return true;
+    return false;
+  }
+
+  /**
+   * Rows that must be supplied before `collect`, which belongs to the moment of this call: nothing may be folded in
+   * between. A later call replaces an earlier one.
+   * @param previous whether rows that are written again are wanted too, for `Emit`
+   */
+  neededRows(now: number, previous: boolean): NeededRows[] {
+    const needed: NeededRows[] = [];
+    this.supplied.clear();
+    this.silent = [];
+    for (let device = 0, rest = SILENT_SERIES; device < this.deviceCount && rest > 0; device++) {
+      if (!this.isSilent(device, now)) continue;
+      this.silent.push(device);
+      rest -= this.count(device);
+    }
+    for (const [series, readings] of this.cold) this.needForCold(series, readings, needed);
+    if (previous) {
+      const silent = new Set(this.silent);
+      for (const device of silent) this.needPrevious(device, true, needed);
+      for (const device of this.touched) if (!silent.has(device)) this.needPrevious(device, false, needed);
+    }
+    return needed;
+  }
+
+  /** The children, and the own rows, of every closed window above the panes; the children of the first open one. */
+  private needForCold(series: number, readings: readonly number[], needed: NeededRows[]): void {
+    const closedTo = this.closedTo(this.series[series * SERIES_WORDS + DEVICE] as number);
+    const seen = new Set<number>();
+    for (let i = 0; i < readings.length; i += 3) {
+      for (let level = 1; level < LEVEL_COUNT; level++) {
+        const size = LEVEL_MS[level] as number;
+        const from = alignDown(readings[i] as number, size);
+        const place = from * LEVEL_COUNT + level;
+        if (seen.has(place)) break;
+        seen.add(place);
+        needed.push({ series, level: level - 1, from, to: from + size });
+        if (from + size > closedTo) break;
+        // A window's own row is a child of the next level; the highest has none.
+        if (level === TOP) needed.push({ series, level, from, to: from + size });
+      }
+    }
+  }
+
+  private needPrevious(device: number, silent: boolean, needed: NeededRows[]): void {
+    const at = device * DEVICE_FLOATS;
+    const writtenTo = this.devices[at + WRITTEN_TO] as number;
+    const closedTo = this.devices[at + CLOSED_TO] as number;
+    if (writtenTo + (LEVEL_MS[TOP] as number) <= closedTo) return;
+    const watermark = (this.devices[at + NEWEST] as number) - this.options.outOfOrdernessMs;
+    for (let series = this.first(device); series !== NONE; series = this.next(series)) {
+      for (let level = 1; level < LEVEL_COUNT; level++) {
+        const size = LEVEL_MS[level] as number;
+        const from = alignDown(closedTo, size);
+        const last = alignDown(writtenTo, size) + size;
+        const to = silent ? last : Math.min(last, alignDown(watermark, size));
+        if (from < to && this.changed(series, level, from, to)) needed.push({ series, level, from, to });
+      }
+    }
+  }
+
+  /** Whether an open window of this level in [from, to) differs from the row that silence wrote. */
+  private changed(series: number, level: number, from: number, to: number): boolean {
+    const { windows } = this;
+    const differs = (window: number): boolean =>
+      window !== 0 &&
+      windows.start(window) >= from &&
+      windows.start(window) < to &&
+      (windows.flags(window) & SHOWN) === 0;
+    if (this.cold.has(series)) return true;
+    const at = series * SERIES_WORDS;
+    for (let below = 1; below <= level; below++)
+      if (differs(this.series[at + OPEN_WINDOW + below] as number)) return true;
+    for (let window = this.series[at + PANE] as number; window !== 0; window = windows.link(window))
+      if (differs(window)) return true;
+    return false;
+  }
+
+  /** Brings a row that `neededRows` named. */
+  supply(series: number, level: number, figures: Figures): void {
+    let rows = this.supplied.get(series);
+    if (rows === undefined) {
+      rows = LEVEL_MS.map(() => new Map());
+      this.supplied.set(series, rows);
+    }
+    rows[level]?.set(figures.start, figures);
+  }
+
+  /** Hands out every row that changed, closes what the watermarks passed, and shows what silent devices left open. */
+  collect(emit: Emit): void {
+    for (const device of this.touched) this.collectDevice(device, emit);
+    this.touched = [];
+    for (const device of this.silent) {
+      const writtenTo = this.devices[device * DEVICE_FLOATS + WRITTEN_TO] as number;
+      for (let series = this.first(device); series !== NONE; series = this.next(series)) {
+        this.show(series, (level, one, window) => {
+          const start = this.windows.start(window);
+          emit(level, one, window, this.previous(one, level, start), start <= writtenTo);
+        });
+      }
+      this.devices[device * DEVICE_FLOATS + WRITTEN_TO] = this.newest(device);
+      this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] = 0;
+    }
+    this.silent = [];
+    this.supplied.clear();
+    this.cold.clear();
+    this.manyPanes.clear();
+  }
+
+  private collectDevice(device: number, emit: Emit): void {
+    const { windows } = this;
+    const at = device * DEVICE_FLOATS;
+    const watermark = (this.devices[at + NEWEST] as number) - this.options.outOfOrdernessMs;
+    const closedTo = this.devices[at + CLOSED_TO] as number;
+    this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] = OPEN;
+    for (let series = this.first(device); series !== NONE; series = this.next(series)) {
+      if (this.cold.size > 0 && this.cold.has(series)) this.recompute(series, closedTo, emit);
+      const s = series * SERIES_WORDS;
+      const panes = this.panes(series);
+      this.series[s + PANE] = 0;
+      this.series[s + PANES] = 0;
+      for (let i = 0; i < panes.length; i++) {
+        const pane = panes[i] as number;
+        const flags = windows.flags(pane);
+        if ((flags & DIRTY) !== 0) {
+          emit(0, series, pane, null, (flags & WRITTEN) !== 0);
+          windows.setFlags(pane, (flags & SHOWN) | WRITTEN);
+        }
+        if (windows.start(pane) + PANE_MS <= watermark) {
+          this.merge(series, 1, pane, emit);
+          windows.release(pane);
+        } else this.push(series, pane);
+      }
+      for (let level = 1; level < LEVEL_COUNT; level++) {
+        const window = this.series[s + OPEN_WINDOW + level] as number;
+        if (window !== 0 && windows.start(window) + (LEVEL_MS[level] as number) <= watermark)
+          this.close(series, level, window, emit);
+      }
+    }
+    this.devices[at + CLOSED_TO] = watermark;
+  }
+
+  /** Takes a closed child into the open window of `level`; one that ends before it is closed first. */
+  private merge(series: number, level: number, child: number, emit: Emit): void {
+    const { windows } = this;
+    const at = series * SERIES_WORDS + OPEN_WINDOW + level;
+    const start = alignDown(windows.start(child), LEVEL_MS[level] as number);
+    let window = this.series[at] as number;
+    if (window !== 0 && windows.start(window) !== start) {
+      this.close(series, level, window, emit);
+      window = 0;
+    }
+    if (window === 0) {
+      window = windows.make(start);
+      windows.setFlags(window, SHOWN);
+      this.series[at] = window;
+    }
+    windows.setFlags(window, windows.flags(window) & windows.flags(child));
+    windows.take(window, child);
+  }
+
+  private close(series: number, level: number, window: number, emit: Emit): void {
+    const { windows } = this;
+    if ((windows.flags(window) & SHOWN) === 0) {
+      const start = windows.start(window);
+      const device = this.series[series * SERIES_WORDS + DEVICE] as number;
+      const stored = start <= (this.devices[device * DEVICE_FLOATS + WRITTEN_TO] as number);
+      emit(level, series, window, stored ? this.previous(series, level, start) : null, stored);
+    }
+    if (level < TOP) this.merge(series, level + 1, window, emit);
+    windows.release(window);
+    this.series[series * SERIES_WORDS + OPEN_WINDOW + level] = 0;
+  }
+
+  private previous(series: number, level: number, start: number): Figures | null {
+    return this.supplied.get(series)?.[level]?.get(start) ?? null;
+  }
+
+  /** Adds the readings of merged panes, and computes every window above them again from its children's rows. */
+  private recompute(series: number, closedTo: number, emit: Emit): void {
+    const { windows } = this;
+    const readings = this.cold.get(series) as number[];
+    let children = this.closedRows(series, 0, closedTo);
+    let changed = new Set<number>();
+    for (let i = 0; i < readings.length; i += 3) {
+      const start = readings[i] as number;
+      let pane = children.get(start);
+      if (pane === undefined) {
+        pane = windows.make(start);
+        children.set(start, pane);
+      }
+      windows.add(pane, readings[i + 1] as number, readings[i + 2] as number, 0);
+      changed.add(start);
+    }
+    for (const start of ascending(changed)) emit(0, series, children.get(start) as number, null, true);
+    for (let level = 1; level < LEVEL_COUNT; level++) {
+      const size = LEVEL_MS[level] as number;
+      const own = this.closedRows(series, level, closedTo);
+      const parents = new Set(Array.from(changed, (start) => alignDown(start, size)));
+      const starts = ascending(children.keys());
+      changed = new Set();
+      for (const parent of ascending(parents)) {
+        const window = windows.make(parent);
+        for (const start of starts)
+          if (start >= parent && start < parent + size) windows.take(window, children.get(start) as number);
+        const place = series * SERIES_WORDS + OPEN_WINDOW + level;
+        const old = parent + size > closedTo ? (this.series[place] as number) : (own.get(parent) ?? 0);
+        if (old !== 0) windows.release(old);
+        if (parent + size > closedTo) {
+          this.series[place] = window;
+        } else {
+          emit(level, series, window, this.previous(series, level, parent), true);
+          own.set(parent, window);
+          changed.add(parent);
+        }
+      }
+      for (const child of children.values()) windows.release(child);
+      children = own;
+    }
+    for (const child of children.values()) windows.release(child);
+  }
+
+  /** The supplied rows of windows that had closed, loaded; the caller releases them. */
+  private closedRows(series: number, level: number, closedTo: number): Map<number, number> {
+    const loaded = new Map<number, number>();
+    for (const [start, figures] of this.supplied.get(series)?.[level] ?? [])
+      if (start + (LEVEL_MS[level] as number) <= closedTo) loaded.set(start, this.windows.load(figures));
+    return loaded;
+  }
+
+  /** Hands out the open windows as they are, as far as they were not handed out so before. Changes no figures. */
+  private show(series: number, emit: (level: number, series: number, window: number) => void): void {
+    const { windows } = this;
+    const at = series * SERIES_WORDS;
+    const panes = [...this.panes(series)];
+    let below: readonly number[] = panes;
+    for (let level = 1; level < LEVEL_COUNT; level++) {
+      const here: number[] = [];
+      const open = this.series[at + OPEN_WINDOW + level] as number;
+      let current = 0;
+      if (open !== 0) {
+        current = windows.copy(open);
+        here.push(current);
+        windows.setFlags(open, SHOWN);
+      }
+      for (const child of below) {
+        const start = alignDown(windows.start(child), LEVEL_MS[level] as number);
+        if (current === 0 || windows.start(current) !== start) {
+          current = windows.make(start);
+          windows.setFlags(current, SHOWN);
+          here.push(current);
+        }
+        windows.setFlags(current, windows.flags(current) & windows.flags(child));
+        windows.take(current, child);
+      }
+      for (const window of here) if ((windows.flags(window) & SHOWN) === 0) emit(level, series, window);
+      if (below !== panes) for (const child of below) windows.release(child);
+      below = here;
+    }
+    for (const child of below) windows.release(child);
+    for (const pane of panes) windows.setFlags(pane, windows.flags(pane) | SHOWN);
+  }
+
+  /** Where a device stood at the last commit. */
+  restoreDevice(device: number, newest: number, now: number): void {
+    const at = device * DEVICE_FLOATS;
+    this.devices[at + NEWEST] = newest;
+    this.devices[at + CLOSED_TO] = newest - this.options.outOfOrdernessMs;
+    this.devices[at + TOUCHED_AT] = now;
+  }
+
+  /** The open windows of a series of a restored device, from its rows at or above `openFloors`. */
+  restoreSeries(
+    series: number,
+    rows: readonly { readonly level: number; readonly figures: Figures }[],
+  ): void {
+    const { windows } = this;
+    const s = series * SERIES_WORDS;
+    const device = this.series[s + DEVICE] as number;
+    const closedTo = this.closedTo(device);
+    const counts = new Map<number, number>();
+    const ordered = [...rows].sort((a, b) => a.figures.start - b.figures.start);
+    for (const { level, figures } of ordered) {
+      const { start, count } = figures;
+      const open = start + (LEVEL_MS[level] as number) > closedTo;
+      if (open && level > 0) counts.set(start * LEVEL_COUNT + level, count);
+      if (open && level === 0) {
+        const pane = windows.load(figures);
+        windows.setFlags(pane, WRITTEN);
+        this.push(series, pane);
+      }
+      if (open || level === TOP) continue;
+      const parent = alignDown(start, LEVEL_MS[level + 1] as number);
+      if (parent + (LEVEL_MS[level + 1] as number) <= closedTo) continue;
+      const child = windows.load(figures);
+      if (this.series[s + OPEN_WINDOW + level + 1] === 0)
+        this.series[s + OPEN_WINDOW + level + 1] = windows.make(parent);
+      windows.take(this.series[s + OPEN_WINDOW + level + 1] as number, child);
+      windows.release(child);
+    }
+    if (counts.size > 0) this.devices[device * DEVICE_FLOATS + WRITTEN_TO] = this.newest(device);
+    // A window only gains readings: a row of the same count is the same row.
+    let same = true;
+    this.show(series, (level, _series, window) => {
+      if (counts.get(windows.start(window) * LEVEL_COUNT + level) !== windows.count(window)) same = false;
+    });
+    if (same) return;
+    this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] = OPEN;
+    for (let pane = this.series[s + PANE] as number; pane !== 0; pane = windows.link(pane))
+      windows.setFlags(pane, WRITTEN);
+    for (let level = 1; level < LEVEL_COUNT; level++) {
+      const window = this.series[s + OPEN_WINDOW + level] as number;
+      if (window !== 0) windows.setFlags(window, 0);
+    }
+  }
+
+  private closedTo(device: number): number {
+    return this.devices[device * DEVICE_FLOATS + CLOSED_TO] as number;
+  }
+  private first(device: number): number {
+    return this.deviceWords[device * DEVICE_WORDS + FIRST_SERIES] as number;
+  }
+  private next(series: number): number {
+    return this.series[series * SERIES_WORDS + NEXT_SERIES] as number;
+  }
+  private count(device: number): number {
+    let n = 0;
+    for (let series = this.first(device); series !== NONE; series = this.next(series)) n++;
+    return n;
+  }
+}
+
+const NONE = 0xffffffff;
+
+export function paneOf(ts: number): number {
+  return alignDown(ts, PANE_MS);
+}
+
+function ascending(starts: Iterable<number>): number[] {
+  return [...starts].sort((a, b) => a - b);
+}
