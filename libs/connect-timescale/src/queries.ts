@@ -1,6 +1,7 @@
 import { WeirError } from '@weir/flow';
 import { LEVELS, type LevelName } from '@weir/topology';
 import type { Runner } from './database.ts';
+import { newestPane } from './kept.ts';
 
 /** A device that has sent at least one reading. */
 export interface DeviceSummary {
@@ -140,7 +141,7 @@ function latest(database: Runner, device: string, site: string | undefined): Pro
   return database.query<LatestValue & Record<string, unknown>>(
     `reading the latest values of ${device}`,
     `SELECT s.site, s.device, s.metric, s.unit, w.last_ts AS ts, w.last AS value FROM series s
-      CROSS JOIN LATERAL (SELECT last_ts, last FROM windows_1s t WHERE t.series_id = s.series_id ORDER BY t.ts DESC LIMIT 1) w
+      CROSS JOIN LATERAL (${newestPane('ts, last_ts, last', 's.series_id')}) w
       WHERE s.device = $1 AND ($2::text IS NULL OR s.site = $2) ORDER BY s.site, s.metric`,
     [device, site ?? null],
   );
@@ -170,7 +171,7 @@ async function windows(
             w.first_ts AS "firstTs", w.last_ts AS "lastTs", ${quantiles}, w.revision, d.newest
        FROM device s
        CROSS JOIN LATERAL (SELECT max(n.ts) AS newest FROM device o CROSS JOIN LATERAL
-         (SELECT ts FROM windows_1s t WHERE t.series_id = o.series_id ORDER BY t.ts DESC LIMIT 1) n
+         (${newestPane('ts', 'o.series_id')}) n
          WHERE o.site = s.site) d
        CROSS JOIN LATERAL (SELECT * FROM ${level.table} t
          WHERE t.series_id = s.series_id AND t.ts >= $4 AND t.ts < $5 ORDER BY t.ts LIMIT $6) w

@@ -17,6 +17,7 @@ import {
   migrate,
   type OpenPartition,
   openDatabase,
+  openQueries,
   PartitionWriter,
   type RetentionRule,
   readExpiry,
@@ -128,7 +129,7 @@ function random(seed: number): () => number {
   };
 }
 
-for (const seed of [1, 2, 3]) {
+for (const seed of [1, 2]) {
   test(`whatever expires, every row that is left is as without retention (seed ${seed})`, async (t) => {
     const { url, database } = await open(t);
     const { database: whole } = await open(t);
@@ -138,7 +139,7 @@ for (const seed of [1, 2, 3]) {
     const keeping = new Folder(whole);
     const clocks = { steady: T0, sleeper: T0, rare: T0, slow: T0 - 3 * HOUR };
     const dropped: ExpiredChunk[] = [];
-    for (let step = 0; step < 90; step++) {
+    for (let step = 0; step < 70; step++) {
       const lines: string[] = [];
       const say = (sent: Omit<Sent, 'value'>): void => {
         lines.push(line({ ...sent, value: Math.round(1e6 * draw()) / 997 }));
@@ -281,4 +282,45 @@ test('a clock that jumps ahead and a fleet that is silent expire nothing; a chun
   assert.equal(status[0]?.expiredBefore?.getTime(), T0 + HOUR);
   assert.deepEqual(status.map((one) => one.due).slice(0, 3), [0, 0, 0]);
   assert.equal((await database.query('counting', `SELECT FROM ${TABLES.windowsKept}`)).length, 0);
+});
+
+test('the latest value and the finality of a silent device outlive its panes', async (t) => {
+  const { url, database } = await open(t);
+  const lease = await leased(t, url);
+  const folder = new Folder(database);
+  await folder.fold(
+    [
+      line({ device: 'silent', metric: 'seldom', ts: T0 + 5 * MINUTE, value: 2 }),
+      line({ device: 'silent', metric: 'often', ts: T0 + 50 * MINUTE, value: 1 }),
+      line({ device: 'silent', metric: 'often', ts: T0 + 59 * MINUTE, value: 3 }),
+    ],
+    true,
+  );
+  await folder.fold([line({ device: 'live', ts: T0 + 9 * HOUR, value: 4 })], true);
+  const queries = openQueries(database, OPTIONS);
+  const ask = async () => ({
+    latest: (await queries.latest('silent')).map(({ metric, ts, value }) => [
+      metric,
+      ts.getTime() - T0,
+      value,
+    ]),
+    finals: (
+      await queries.windows({
+        device: 'silent',
+        metric: 'often',
+        level: '1h',
+        from: new Date(T0),
+        to: new Date(T0 + HOUR),
+        limit: 10,
+      })
+    ).map(({ isFinal, count }) => [isFinal, count]),
+  });
+  const before = await ask();
+  await expireWindows(database, lease, RETENTION, () => undefined);
+  assert.equal((await rowsOf(database, LEVELS[0].table)).length, 1);
+  assert.deepEqual(await ask(), before);
+  assert.deepEqual(before.latest, [
+    ['often', 59 * MINUTE, 3],
+    ['seldom', 5 * MINUTE, 2],
+  ]);
 });

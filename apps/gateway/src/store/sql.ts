@@ -1,5 +1,11 @@
 import type { Alert, Device } from '@weir/api';
-import type { AlertQueries, AlertRow, Database, Queries } from '@weir/connect-timescale';
+import {
+  type AlertQueries,
+  type AlertRow,
+  type Database,
+  newestPane,
+  type Queries,
+} from '@weir/connect-timescale';
 import type { DevicesPage, Store } from './store.ts';
 
 type DeviceRow = {
@@ -34,8 +40,7 @@ export function sqlStore(
                 ${where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`}
                 ORDER BY site, device LIMIT ${values.add(limit)}) d
          JOIN series s USING (site, device)
-         LEFT JOIN LATERAL (SELECT last_ts FROM windows_1s w
-                             WHERE w.series_id = s.series_id ORDER BY ts DESC LIMIT 1) newest ON true
+         LEFT JOIN LATERAL (${newestPane('ts, last_ts', 's.series_id')}) newest ON true
         GROUP BY d.site, d.device ORDER BY d.site, d.device`,
       values.list,
     );
