@@ -190,6 +190,7 @@ export interface StoredWindow {
   readonly metric: string;
   readonly level: LevelName;
   readonly start: number;
+  readonly revision: number;
   readonly count: number;
   readonly sum: number;
   readonly min: number;
@@ -223,7 +224,7 @@ export async function storedWindows(space: Isolated): Promise<StoredWindow[]> {
   const texts = LEVELS.map(({ name, table, seconds }) => {
     const quantiles =
       seconds >= 10 ? 'w.p50, w.p90, w.p99' : 'NULL::float8 AS p50, NULL::float8 AS p90, NULL::float8 AS p99';
-    return `SELECT '${name}' AS level, s.device, s.metric, extract(epoch FROM w.ts)::float8 * 1000 AS start, w.count,
+    return `SELECT '${name}' AS level, s.device, s.metric, w.revision, extract(epoch FROM w.ts)::float8 * 1000 AS start, w.count,
                    w.sum, w.min, w.max, w.m2, w.first, w.last, ${quantiles}
               FROM ${table} w JOIN series s USING (series_id)`;
   });

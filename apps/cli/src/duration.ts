@@ -10,6 +10,13 @@ export function durationMs(option: string, text: string): number {
   return Number(match[1]) * (UNITS[match[2] as string] as number);
 }
 
+/** RFC 3339 or epoch milliseconds → epoch milliseconds. */
+export function timeOf(option: string, text: string): number {
+  const ms = /^\d{10,16}$/.test(text) ? Number(text) : Date.parse(text);
+  if (Number.isFinite(ms)) return ms;
+  throw usage(`${option} takes RFC 3339 such as 2026-01-31T12:00:00Z, or epoch milliseconds; got "${text}".`);
+}
+
 /** A number within bounds. */
 export function numberWithin(option: string, text: string, min: number, max: number): number {
   const value = Number(text);

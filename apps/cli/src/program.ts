@@ -4,6 +4,7 @@ import manifest from '../../../package.json' with { type: 'json' };
 import { archiveCommand } from './commands/archive.ts';
 import { configCommand } from './commands/config.ts';
 import { deviceCommand } from './commands/device.ts';
+import { dlqCommand } from './commands/dlq.ts';
 import { downCommand } from './commands/down.ts';
 import { fleetCommand } from './commands/fleet.ts';
 import { queryCommand } from './commands/query.ts';
@@ -41,6 +42,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     fleetCommand,
     queryCommand,
     archiveCommand,
+    dlqCommand,
     topologyCommand,
     configCommand,
   ]) {

@@ -98,12 +98,16 @@ async function lookUp(runner: Runner, readings: readonly ForcedReading[]): Promi
   return new Map(rows.map(({ identity, counted }) => [identity, counted]));
 }
 
-/** The record that brought a late reading back; null when none has. */
-export async function replayOf(runner: Runner, identity: string): Promise<bigint | null> {
-  const [row] = await runner.query<{ offset: string | null }>(
-    'looking up a forced reading',
-    `SELECT replay_offset AS "offset" FROM ${TABLES.forcedReadings} WHERE identity = $1`,
-    [identity],
+/** Those of these identities that were brought back, and the offset of the record that did it. */
+export async function areCounted(
+  runner: Runner,
+  identities: readonly string[],
+): Promise<ReadonlyMap<string, bigint>> {
+  const rows = await runner.query<{ identity: string; offset: string }>(
+    `looking up ${identities.length} forced readings`,
+    `SELECT identity, replay_offset AS "offset" FROM ${TABLES.forcedReadings}
+      WHERE identity = ANY($1::uuid[]) AND replay_offset IS NOT NULL`,
+    [identities],
   );
-  return row === undefined || row.offset === null ? null : BigInt(row.offset);
+  return new Map(rows.map(({ identity, offset }) => [identity, BigInt(offset)]));
 }

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { type ArchiveObject, type ArchiveQuery, type ArchiveReader, openArchive } from '@weir/connect-minio';
 import { archiveBucket, READINGS_PARTITIONS } from '@weir/topology';
 import { Command } from 'commander';
-import { wholeWithin } from '../duration.ts';
+import { timeOf, wholeWithin } from '../duration.ts';
 import { bytes, number, Output, type Terminal, table } from '../output.ts';
-import { effectiveConfig, usage } from '../settings.ts';
+import { effectiveConfig } from '../settings.ts';
 
 interface Options {
   readonly partition?: string;
@@ -24,12 +24,6 @@ async function withArchive<T>(options: Options, work: (archive: ArchiveReader) =
   } finally {
     archive.close();
   }
-}
-
-function timeOf(option: string, text: string): number {
-  const ms = /^\d{10,16}$/.test(text) ? Number(text) : Date.parse(text);
-  if (Number.isFinite(ms)) return ms;
-  throw usage(`${option} takes RFC 3339 such as 2026-01-31T12:00:00Z, or epoch milliseconds; got "${text}".`);
 }
 
 function queryOf(options: Options): ArchiveQuery {

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openProducer } from '@weir/connect-kafka';
+import { seeded } from '@weir/load';
+import { atEnd, type Isolated, until } from '@weir/testkit';
+import { kafkaTopology } from '@weir/topology';
+import { pino } from 'pino';
+import { auditWindows } from '../support/audit.ts';
+import { startPipeline, weir } from '../support/pipeline.ts';
+import type { KnownReading } from '../support/recompute.ts';
+import { deadLetters, readTopic, type StoredWindow, storedWindows } from '../support/sinks.ts';
+
+const DEVICES = 1_000;
+const FAST_MS = 600_000;
+const LATENESS = { WEIR_AGGREGATOR__ALLOWED_LATENESS: '60s', WEIR_EDGE__MAX_FUTURE: '15m' };
+const START = Math.floor(Date.now() / 1_000) * 1_000 - 300_000;
+const SITE = 'plant';
+
+const nameOf = (index: number): string => `dev-${String(index).padStart(4, '0')}`;
+
+/** The value of a counter of the aggregator, all label sets that fit added up. */
+function counter(text: string, outcome: string, reason: string): number {
+  const lines = text
+    .split('\n')
+    .filter((line) => line.startsWith('weir_ledger_readings_total{'))
+    .filter((line) => line.includes(`outcome="${outcome}"`) && line.includes(`reason="${reason}"`));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
+const revisions = async (space: Isolated): Promise<string[]> =>
+  (await storedWindows(space)).map((row: StoredWindow) => JSON.stringify(row)).sort();
+
+test('one fast clock among 1,000 makes nobody late; what is too late is brought back, once', {
+  timeout: 240_000,
+}, async (t) => {
+  const { space, apps, edgeUrl } = await startPipeline(t, { env: LATENESS });
+  const random = seeded(20_261_122);
+  const known: KnownReading[] = [];
+  const seqs = new Map<string, number>();
+  const reading = (device: string, ts: number): KnownReading => {
+    const seq = seqs.get(device) ?? 0;
+    seqs.set(device, seq + 1);
+    return { device, metric: 'value', ts, seq, value: Math.round((random() * 200 - 50) * 1_000) / 1_000 };
+  };
+  const publish = async (device: string, readings: readonly KnownReading[]): Promise<void> => {
+    const body = JSON.stringify(readings.map(({ ts, seq, value }) => ({ ts, seq, value })));
+    const response = await fetch(`${edgeUrl}/ingest/v1/${SITE}/${device}`, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    assert.equal(response.status, 202, await response.text());
+  };
+  /** One message of every device, many at a time. */
+  const round = async (make: (index: number) => readonly KnownReading[]): Promise<void> => {
+    const indexes = Array.from({ length: DEVICES }, (_, i) => i);
+    const work = async (): Promise<void> => {
+      for (let i = indexes.pop(); i !== undefined; i = indexes.pop()) {
+        const readings = make(i);
+        known.push(...readings);
+        if (readings.length > 0) await publish(nameOf(i), readings);
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, work));
+  };
+  const clock = (index: number): number => (index === 0 ? FAST_MS : 0);
+
+  // Device 0 is 10 minutes fast, and always the first to be heard.
+  for (let second = 0; second < 200; second += 20) {
+    const at = START + second * 1_000;
+    known.push(reading(nameOf(0), at + FAST_MS));
+    await publish(nameOf(0), known.slice(-1));
+    await round((i) => [
+      reading(nameOf(i), at + clock(i)),
+      reading(nameOf(i), at + clock(i) + 9_000 + (i % 900)),
+    ]);
+  }
+  await auditWindows(space, known, 60_000);
+  assert.equal(counter(await apps.aggregator.metrics(), 'dead_lettered', 'late'), 0);
+
+  // Every tenth device sends what it kept for too long: alone, beside a good reading, and in the middle of a pane.
+  const tooLate: KnownReading[] = [];
+  const good: KnownReading[] = [];
+  await round((i) => {
+    if (i % 10 !== 3) return [];
+    const late = [
+      reading(nameOf(i), START + 3_000),
+      reading(nameOf(i), START + 9_100),
+      reading(nameOf(i), START - 7_000),
+    ];
+    const now = reading(nameOf(i), START + 200_000);
+    tooLate.push(...late);
+    good.push(now);
+    return [late[0] as KnownReading, now, ...late.slice(1)];
+  });
+  const total = known.length;
+  assert.equal(tooLate.length, 300);
+  await until(
+    async () => counter(await apps.aggregator.metrics(), 'dead_lettered', 'late') >= tooLate.length,
+    {
+      deadlineMs: 30_000,
+      what: `${tooLate.length} late readings`,
+    },
+  );
+  assert.equal((await deadLetters(space)).length, 100);
+  const before = await storedWindows(space);
+  assert.equal(
+    before.filter(({ level }) => level === '1s').reduce((sum, { count }) => sum + count, 0),
+    total - 300,
+  );
+
+  const dry = JSON.parse(await weir(space.env, 'dlq', 'replay', '--reason', 'late', '--dry-run', '--json'));
+  assert.deepEqual(
+    [dry.letters, dry.readings, dry.countedBefore, dry.devices, dry.samples.length, dry.sent],
+    [100, 300, 0, 100, 5, 0],
+  );
+  await assert.rejects(
+    weir(space.env, 'dlq', 'replay', '--reason', 'late', '--why', 'test'),
+    /Say --yes to do it/,
+  );
+  await assert.rejects(weir(space.env, 'dlq', 'replay', '--reason', 'late', '--yes'), /Say --why/);
+  const replay = ['dlq', 'replay', '--reason', 'late', '--why', 'a test', '--yes', '--json'];
+  const one = JSON.parse(await weir(space.env, ...replay, '--device', nameOf(3)));
+  assert.deepEqual([one.letters, one.sent, one.sentReadings], [1, 1, 3]);
+  const rest = JSON.parse(await weir(space.env, ...replay));
+  assert.ok(rest.sent === 99 || rest.sent === 100, JSON.stringify(rest));
+  // Every level equals a recomputation that shares no code with Weir and knows no lateness.
+  const windows = await auditWindows(space, known, 60_000);
+  const after = await revisions(space);
+  assert.equal(counter(await apps.aggregator.metrics(), 'replayed', ''), tooLate.length);
+
+  // The same once more: the command leaves out what is counted.
+  const again = JSON.parse(await weir(space.env, ...replay));
+  assert.deepEqual([again.countedBefore, again.sent], [100, 0]);
+  // And as if it had been killed before it knew: the very records again, behind live readings of every device.
+  const topic = kafkaTopology(space.namespace).readings.name;
+  const records: { partition: number; value: Buffer }[] = [];
+  await readTopic(space, topic, ({ partition, value, headers }) => {
+    if (headers['x-dlq-replay-task-id'] !== undefined) records.push({ partition, value });
+  });
+  assert.equal(records.length, 1 + rest.sent);
+  const producer = openProducer({ brokers: space.brokers, clientId: 'test', log: pino({ level: 'silent' }) });
+  atEnd(t, () => producer.close());
+  await producer.send(topic, [...records, ...records.toReversed()]);
+  await until(
+    async () => counter(await apps.aggregator.metrics(), 'replayed', 'again') >= 3 * 2 * records.length - 3,
+    { deadlineMs: 30_000, what: 'the repeated replays to be folded' },
+  );
+  assert.deepEqual(await revisions(space), after, 'not one bit of one row has changed');
+  await apps.aggregator.kill('SIGKILL');
+  await apps.aggregator.restart();
+  await producer.send(topic, records);
+  await until(
+    async () => counter(await apps.aggregator.metrics(), 'replayed', 'again') >= 3 * records.length,
+    { deadlineMs: 60_000, what: 'the replays to be folded after the restart' },
+  );
+  assert.deepEqual(await revisions(space), after);
+  t.diagnostic(`${known.length} readings, ${tooLate.length} too late, ${windows} windows`);
+});
