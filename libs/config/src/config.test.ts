@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfig, masked, settings, settingsTable, unprovenLevels } from './index.ts';
 
@@ -43,6 +46,27 @@ test('a secret comes from a file and is never printed', () => {
   const config = loadConfig({ env: { WEIR_MINIO__SECRET_KEY_FILE: import.meta.filename } });
   assert.match(config.minio.secretKey, /import assert/);
   assert.doesNotMatch(JSON.stringify(masked(config)), /import assert|weir:weir/);
+});
+
+test('roll-ups are grouped by what devices have in common', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weir-config-'));
+  const load = (text: string) => {
+    writeFileSync(join(folder, 'weir.yaml'), text);
+    return loadConfig({ file: join(folder, 'weir.yaml'), env: {} });
+  };
+  const devices = 'devices: [{match: "plant-1/pump-*", tags: {line: a}}]';
+  try {
+    assert.deepEqual(load('{}').rollups.by, ['site', 'fleet']);
+    assert.deepEqual(load(`${devices}\nrollups: {by: [line, site+line]}`).rollups.by, ['line', 'site+line']);
+    assert.deepEqual(load('rollups: {by: []}').rollups.by, []);
+    assert.throws(() => load(`${devices}\nrollups: {by: [lien]}`), /rollups\.by\.0: .*did you mean "line"/);
+    assert.throws(() => load('rollups: {by: [flet]}'), /did you mean "fleet"/);
+    assert.throws(() => load('rollups: {by: [site, site]}'), /twice/);
+    assert.throws(() => load('devices: [{match: pump, tags: {line: a}}]'), /a site and a device/);
+    assert.throws(() => load('devices: [{match: a/b, tags: {site: a}}]'), /another name/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('every setting has a description and the table holds all of them', () => {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { aggregatorSection, alerterSection, archiverSection, gatewaySection } from './sections/consumers.ts';
 import { edgeSection } from './sections/edge.ts';
 import { checkRetention, retentionSection } from './sections/retention.ts';
+import { checkRollups, devicesSection, rollupsSection } from './sections/rollups.ts';
 import {
   kafkaSection,
   logSection,
@@ -33,6 +34,9 @@ export const schema = z
     alerter: alerterSection,
     gateway: gatewaySection,
     retention: retentionSection,
+    devices: devicesSection,
+    rollups: rollupsSection,
   })
-  .superRefine(checkRetention);
+  .superRefine(checkRetention)
+  .superRefine(checkRollups);
 export type Config = z.output<typeof schema>;

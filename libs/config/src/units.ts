@@ -49,20 +49,17 @@ export const lifetime = () =>
 export const size = () => quantitySchema('size', '64MiB', SIZE_UNITS).meta({ type: 'size' });
 /** A whole number, also from the text of an environment variable. */
 export const whole = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+const split = (value: unknown): unknown =>
+  typeof value === 'string'
+    ? value
+        .split(',')
+        .map((part) => part.trim())
+        .filter(Boolean)
+    : value;
 /** A list, also from a comma-separated environment variable. */
-export const list = () =>
-  z
-    .preprocess(
-      (value) =>
-        typeof value === 'string'
-          ? value
-              .split(',')
-              .map((part) => part.trim())
-              .filter(Boolean)
-          : value,
-      z.array(z.string().min(1)).min(1),
-    )
-    .meta({ type: 'list' });
+export const list = () => z.preprocess(split, z.array(z.string().min(1)).min(1)).meta({ type: 'list' });
+/** A list that may be empty. */
+export const names = () => z.preprocess(split, z.array(z.string().min(1))).meta({ type: 'list' });
 /** A text that is never printed. */
 export const secret = () => z.string().meta({ secret: true });
 /** true or false, also from the text of an environment variable. */
