@@ -43,6 +43,7 @@ function facts(node: Node): { type?: string; fallback?: unknown; secret: boolean
 function text(value: unknown): string {
   if (value === undefined) return '';
   if (Array.isArray(value)) return value.length === 0 ? '(none)' : value.join(',');
+  if (typeof value === 'object' && value !== null && Object.keys(value).length === 0) return '(none)';
   return value === '' ? '(empty)' : String(value);
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { duration, flag, size, whole } from '../units.ts';
+import { zones } from '../zones.ts';
 
 const spool = z
   .strictObject({
@@ -84,6 +85,14 @@ export const edgeSection = z
     maxFuture: duration()
       .prefault('15m')
       .describe('How far a device time may lie ahead of the arrival; beyond is a dead letter'),
+    timeZones: zones()
+      .default({})
+      .describe(
+        'Site to IANA time zone, for stamps that name none (`*`: every other site); without it they are refused',
+      ),
+    clockAhead: duration()
+      .prefault('10s')
+      .describe('How far ahead the clock of another edge may be; beyond it is not followed'),
     maxReadingsPerMessage: whole(1, 100_000).default(1_000).describe('Readings in one publish or HTTP array'),
     spool,
     limits,
