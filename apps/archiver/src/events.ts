@@ -62,6 +62,17 @@ export function archiverEvents(log: Logger, metrics: Metrics, budget: Budget, ol
   });
 
   return {
+    /** What only a person can bring in line. */
+    bucketDiffers(differences: readonly string[]): void {
+      for (const difference of differences) log.error(difference);
+    },
+    unproven(levels: readonly string[]): void {
+      if (levels.length === 0) return;
+      log.warn(
+        { levels },
+        `windows of ${levels.join(', ')} are kept longer than the archive (retention.archive): older ones cannot be audited or rebuilt`,
+      );
+    },
     linesTaken(lines: number): void {
       inFlight.inc({ hop }, lines);
     },

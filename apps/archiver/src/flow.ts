@@ -1,3 +1,4 @@
+import { archiveRetention, unprovenLevels } from '@weir/config';
 import { openConsumer } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
 import { errorMessage, retrying } from '@weir/flow';
@@ -58,12 +59,21 @@ export async function archiveReadings(context: AppContext): Promise<void> {
   context.onStop('flush', 'consumer', () => consumer.stop());
   context.onStop('close', 'object store', () => store.close());
 
-  await retrying(() => store.ensureBucket(bucket), {
-    signal: stopping,
-    onRetry: (error) => {
-      missing = errorMessage(error);
+  const retention = archiveRetention(config.retention);
+  const differences = await retrying(
+    async () => {
+      await store.ensureBucket(bucket, retention);
+      return store.retentionDifferences(bucket, retention);
     },
-  });
+    {
+      signal: stopping,
+      onRetry: (error) => {
+        missing = errorMessage(error);
+      },
+    },
+  );
+  archive.events.bucketDiffers(differences);
+  archive.events.unproven(unprovenLevels(config.retention));
   missing = '';
   archive.watchAges(stopping);
   await consumer.start();

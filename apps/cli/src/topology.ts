@@ -1,8 +1,8 @@
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Config } from '@weir/config';
+import { archiveRetention, type Config } from '@weir/config';
 import { openAdmin } from '@weir/connect-kafka';
-import { openArchive, openStore } from '@weir/connect-minio';
+import { openStore } from '@weir/connect-minio';
 import { applyTopology, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
 import { migrate, openDatabase } from '@weir/connect-timescale';
 import { retrying, WeirError } from '@weir/flow';
@@ -76,7 +76,7 @@ export function topologyParts(config: Config): readonly TopologyPart[] {
       async apply() {
         const store = openStore(minio);
         try {
-          await store.ensureBucket(bucket);
+          await store.ensureBucket(bucket, archiveRetention(config.retention));
         } finally {
           store.close();
         }
@@ -132,17 +132,16 @@ export function topologyChecks(config: Config): readonly TopologyCheck[] {
     },
     {
       name: 'minio',
-      what: `bucket ${bucket}`,
+      what: `bucket ${bucket} and its rules`,
       async differences() {
-        const archive = openArchive({ ...minio, bucket });
+        const store = openStore(minio);
         try {
-          for await (const _ of archive.listObjects({ from: Date.now() })) break;
-          return [];
+          return await store.retentionDifferences(bucket, archiveRetention(config.retention));
         } catch (error) {
           if (error instanceof WeirError && error.code === 'WEIR_STATE') return missing([bucket]);
           throw error;
         } finally {
-          archive.close();
+          store.close();
         }
       },
     },

@@ -1,4 +1,4 @@
 export * from './describe.ts';
 export { type LoadOptions, loadConfig } from './load.ts';
 export { type Config, schema } from './schema.ts';
-export { neededLogMs, unprovenLevels } from './sections/retention.ts';
+export { archiveRetention, neededLogMs, unprovenLevels } from './sections/retention.ts';

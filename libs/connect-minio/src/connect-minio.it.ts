@@ -6,6 +6,7 @@ import { zstdCompressSync } from 'node:zlib';
 import { isTransient, WeirError } from '@weir/flow';
 import { atEnd, isolated } from '@weir/testkit';
 import { archiveBucket, archiveKey } from '@weir/topology';
+import { Client } from 'minio';
 import { ensureBucket, openArchive, openStore } from './index.ts';
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
@@ -121,3 +122,82 @@ test('the archive reader selects by partition and time, and refuses bytes that w
   await assert.rejects(collect(archive.readLines({ key: other })), /the archiver wrote ffff/);
   await assert.rejects(archive.readRecords({ key: other, first: 0n, last: 0n }), /the archiver wrote ffff/);
 });
+
+const DAY = 86_400_000;
+
+test('the lifetime of the archive is laid on the bucket, beside rules of others, and taken off again', async (t) => {
+  const space = await isolated(t, { minio: true });
+  const bucket = archiveBucket(space.namespace);
+  const client = clientOf(space.minio);
+  const store = openStore(space.minio);
+  atEnd(t, () => store.close());
+  const forever = { keepMs: Number.POSITIVE_INFINITY, lock: 'none', lockForMs: 30 * DAY } as const;
+  const month = { ...forever, keepMs: 30 * DAY };
+  assert.equal(await store.ensureBucket(bucket, forever), true);
+  assert.deepEqual(await store.retentionDifferences(bucket, forever), []);
+  await client.setBucketLifecycle(bucket, {
+    Rule: [{ ID: 'of-others', Status: 'Enabled', Filter: { Prefix: 'tmp/' }, Expiration: { Days: 1 } }],
+  } as unknown as Parameters<typeof client.setBucketLifecycle>[1]);
+  assert.match((await store.retentionDifferences(bucket, month)).join(), /keeps objects for ever.*30 days/);
+  for (let i = 0; i < 2; i++) assert.equal(await store.ensureBucket(bucket, month), false);
+  assert.deepEqual(await store.retentionDifferences(bucket, month), []);
+  const names = async () =>
+    [(await client.getBucketLifecycle(bucket))?.Rule ?? []]
+      .flat()
+      .map(({ ID }) => ID)
+      .sort();
+  assert.deepEqual(await names(), ['of-others', 'weir-archive', 'weir-archive-markers']);
+  await store.ensureBucket(bucket, forever);
+  assert.deepEqual(await names(), ['of-others']);
+  // A lock cannot be had for a bucket that was made without.
+  const locked = { ...forever, lock: 'governance' } as const;
+  await store.ensureBucket(bucket, locked);
+  assert.match((await store.retentionDifferences(bucket, locked)).join(), /only with a new bucket/);
+});
+
+test('an object of a locked bucket cannot be deleted', async (t) => {
+  const space = await isolated(t, { minio: true });
+  const bucket = archiveBucket(space.namespace);
+  const client = clientOf(space.minio);
+  const store = openStore(space.minio);
+  const locked = { keepMs: 60 * DAY, lock: 'governance', lockForMs: 7 * DAY } as const;
+  assert.equal(await store.ensureBucket(bucket, locked), true);
+  assert.deepEqual(await store.retentionDifferences(bucket, locked), []);
+  assert.match(
+    (await store.retentionDifferences(bucket, { ...locked, lockForMs: 8 * DAY })).join(),
+    /locks objects \(governance\) for 7 days, the settings say governance for 8 days/,
+  );
+  const key = archiveKey(0, 0n, 0n, Date.now());
+  const body = Buffer.from('as archived');
+  await store.put(bucket, key, body, { count: '1' });
+  await store.put(bucket, key, Buffer.from('replaced'), { count: '1' });
+  const versions: { name: string; versionId: string }[] = [];
+  for await (const item of client.listObjects(bucket, '', true, { IncludeVersion: true }))
+    versions.push(item);
+  atEnd(t, async () => {
+    for (const { versionId } of versions)
+      await client.removeObject(bucket, key, { versionId, governanceBypass: true });
+    store.close();
+  });
+  assert.equal(versions.length, 2);
+  for (const { versionId } of versions)
+    await assert.rejects(client.removeObject(bucket, key, { versionId }), /WORM protected|retention/i);
+  const first = versions.at(-1)?.versionId ?? '';
+  const stream = await client.getObject(bucket, key, { versionId: first });
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  assert.deepEqual(Buffer.concat(chunks), body);
+});
+
+function clientOf({
+  url,
+  accessKey,
+  secretKey,
+}: {
+  url: string;
+  accessKey: string;
+  secretKey: string;
+}): Client {
+  const { hostname, port } = new URL(url);
+  return new Client({ endPoint: hostname, port: Number(port), useSSL: false, accessKey, secretKey });
+}

@@ -8,6 +8,7 @@ export {
   openArchive,
   parseArchiveKey,
 } from './archive.ts';
+export type { ArchiveRetention } from './lifecycle.ts';
 export {
   ensureBucket,
   type ListedObject,

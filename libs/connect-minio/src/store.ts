@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { WeirError } from '@weir/flow';
 import { Client } from 'minio';
 import { mapError } from './errors.ts';
+import { type ArchiveRetention, applyRetention, retentionDifferences } from './lifecycle.ts';
 
 export interface StoreOptions {
   /** `http://host:port` or `https://host:port`. */
@@ -26,8 +27,13 @@ export interface ListedObject {
 
 /** An object store that speaks S3. Every failure is a `WeirError`; retries are the caller's. */
 export interface Store {
-  /** Creates the bucket unless it is there; true when it was created. */
-  ensureBucket(bucket: string): Promise<boolean>;
+  /**
+   * Creates the bucket unless it is there; true when it was created. `retention` decides whether a new bucket can lock
+   * its objects, and is laid on a new or an old one.
+   */
+  ensureBucket(bucket: string, retention?: ArchiveRetention): Promise<boolean>;
+  /** In what the bucket's own rules differ from these, as sentences. */
+  retentionDifferences(bucket: string, retention: ArchiveRetention): Promise<readonly string[]>;
   /** Stores `body` as one object; the server verifies its SHA-256 (HTTP) or MD5 (HTTPS). Replaces an older one. */
   put(bucket: string, key: string, body: Buffer, metadata?: Metadata): Promise<void>;
   /** Throws a data error (`WEIR_STATE`) when there is no such object. */
@@ -69,19 +75,28 @@ export function openStore(options: StoreOptions): Store {
     }
   };
 
+  /** False when somebody else was faster. */
+  const makeBucket = async (bucket: string, locked: boolean): Promise<boolean> => {
+    try {
+      await client.makeBucket(bucket, '', { ObjectLocking: locked });
+      return true;
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code !== 'BucketAlreadyOwnedByYou' && code !== 'BucketAlreadyExists') throw error;
+      return false;
+    }
+  };
+
   return {
-    ensureBucket: (bucket) =>
+    ensureBucket: (bucket, retention) =>
       mapped(`creating bucket ${bucket}`, async () => {
-        if (await client.bucketExists(bucket)) return false;
-        try {
-          await client.makeBucket(bucket);
-          return true;
-        } catch (error) {
-          const { code } = error as { code?: string };
-          if (code !== 'BucketAlreadyOwnedByYou' && code !== 'BucketAlreadyExists') throw error;
-          return false;
-        }
+        const locked = retention !== undefined && retention.lock !== 'none';
+        const made = !(await client.bucketExists(bucket)) && (await makeBucket(bucket, locked));
+        if (retention !== undefined) await applyRetention(client, bucket, retention);
+        return made;
       }),
+    retentionDifferences: (bucket, retention) =>
+      mapped(`reading the rules of bucket ${bucket}`, () => retentionDifferences(client, bucket, retention)),
     put: (bucket, key, body, metadata = {}) =>
       mapped(`storing ${key} in ${bucket}`, async () => {
         await client.putObject(bucket, key, body, body.length, { ...metadata });

@@ -105,4 +105,9 @@ export function unprovenLevels({ windows, archive }: Retention): readonly string
   return Object.entries(windows).flatMap(([level, kept]) => (kept > archive ? level : []));
 }
 
+/** The part that the object store itself carries out. */
+export function archiveRetention({ archive, archiveLock, archiveLockFor }: Retention) {
+  return { keepMs: archive, lock: archiveLock, lockForMs: archiveLockFor };
+}
+
 const seconds = (ms: number): string => (Number.isFinite(ms) ? `${Math.round(ms / 1_000)} s` : 'for ever');
