@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openAdmin, openConsumer } from '@weir/connect-kafka';
 import { openDatabase } from '@weir/connect-timescale';
 import { atEnd, freeOffset, type Scope, spawnApp, until } from '@weir/testkit';
-import { Bench, log, metric, type Publish } from './testing.ts';
+import { Bench, log, metric, type Publish, random } from './testing.ts';
 
 const OPTIONS = { outOfOrdernessMs: 2_000, allowedLatenessMs: 60_000 };
 const SETTINGS = {
@@ -14,15 +14,6 @@ const SETTINGS = {
   WEIR_AGGREGATOR__COMMIT_INTERVAL: '150ms',
   WEIR_KAFKA__SESSION_TIMEOUT: '6s',
 };
-/** Repeatable: a failing run can be run again. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 /** One second of a fleet: single values, several metrics, readings out of order, late, repeated and flagged. */
 function second(
   bench: Bench,

@@ -82,6 +82,11 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
       ),
     rowsExisted: () =>
       log.warn('a window that should be new has a row already: the transaction is repeated as a merge'),
+    rollupsMissing: (windows: number) =>
+      log.error(
+        { windows },
+        'roll-ups that device rows were part of are gone: these windows of them are missing until a rebuild',
+      ),
     away: (doing: string, error: unknown, waitMs: number) =>
       limit(doing, (suppressed) =>
         log.warn({ suppressed, waitMs: Math.round(waitMs) }, `${errorMessage(error)}; trying again`),

@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
 import { neededLogMs } from '@weir/config';
 import { openProducer } from '@weir/connect-kafka';
-import { deviceState, openDatabase, PartitionWriter, windowRules } from '@weir/connect-timescale';
+import { deviceState, openDatabase, PartitionWriter, rollupPart, windowRules } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
+import { groupings } from '@weir/windows';
 import { Committer } from './committer.ts';
 import { aggregatorEvents, aggregatorGauges } from './events.ts';
 import { maintain } from './maintenance.ts';
@@ -58,7 +59,13 @@ export async function aggregate(context: AppContext): Promise<void> {
   const writer = new PartitionWriter({
     database,
     topic: readings.name,
-    parts: [deviceState(windows.outOfOrdernessMs)],
+    parts: [
+      deviceState(windows.outOfOrdernessMs),
+      rollupPart({
+        groupings: groupings(config.rollups.by, config.devices),
+        onMissing: events.rollupsMissing,
+      }),
+    ],
     onRowsExisted: events.rowsExisted,
   });
   const committer = new Committer({

@@ -238,3 +238,12 @@ export function metric(text: string, name: string, labels: Readonly<Record<strin
   }
   return sum;
 }
+
+/** Repeatable: a failing run can be run again. */
+export function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
