@@ -96,6 +96,16 @@ export async function movePartitions(runner: Runner, topic: string, moves: reado
   if (lost.length > 0) throw new FencedError(lost);
 }
 
+/** Where each partition of a topic stands: the first offset that is not in the windows. */
+export async function readNextOffsets(runner: Runner, topic: string): Promise<Map<number, bigint>> {
+  const rows = await runner.query<OffsetRow & Record<string, unknown>>(
+    'reading the offsets of partitions',
+    `SELECT ${COLUMNS} FROM ${TABLES.partitionOffsets} WHERE topic = $1 ORDER BY partition`,
+    [topic],
+  );
+  return new Map(rows.map(({ partition, next_offset }) => [partition, BigInt(next_offset)]));
+}
+
 /** Whether these moves are already in the database: asked when the answer to a COMMIT was lost. */
 export async function areMoved(runner: Runner, topic: string, moves: readonly Move[]): Promise<boolean> {
   const rows = await runner.query<OffsetRow>(

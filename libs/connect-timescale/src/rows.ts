@@ -5,7 +5,7 @@ export const PANE_COLUMNS = 'ts, first_ts, last_ts, sum, min, max, m2, first, la
 export const WINDOW_COLUMNS = `${PANE_COLUMNS}, p50, p90, p99`;
 
 /** PostgreSQL counts from 2000-01-01. */
-const POSTGRES_EPOCH_MS = 946_684_800_000;
+export const POSTGRES_EPOCH_MS = 946_684_800_000;
 const TWO_32 = 2 ** 32;
 // https://www.postgresql.org/docs/17/sql-copy.html#SQL-COPY-FILE-FORMATS-BINARY
 export const COPY_HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');

@@ -48,3 +48,24 @@ export function loadSeries(runner: Runner): Promise<StoredSeries[]> {
     `SELECT series_id AS id, site, device, metric, unit FROM ${TABLES.series} ORDER BY series_id`,
   );
 }
+
+const PUT_ROWS = 10_000;
+
+/** Gives a scratch table of series these rows, keys as they are; those that it has stay. */
+export async function putSeries(runner: Runner, series: readonly StoredSeries[]): Promise<void> {
+  for (let at = 0; at < series.length; at += PUT_ROWS) {
+    const rows = series.slice(at, at + PUT_ROWS);
+    await runner.query(
+      `copying ${rows.length} series`,
+      `INSERT INTO ${TABLES.series} (series_id, site, device, metric, unit) OVERRIDING SYSTEM VALUE
+       SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[]) ON CONFLICT DO NOTHING`,
+      [
+        rows.map(({ id }) => id),
+        rows.map(({ site }) => site),
+        rows.map(({ device }) => device),
+        rows.map(({ metric }) => metric),
+        rows.map(({ unit }) => unit),
+      ],
+    );
+  }
+}
