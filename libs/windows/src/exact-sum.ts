@@ -15,29 +15,30 @@ const SPLITTER = 2 ** 27 + 1;
  * NaN when one of the terms is 2^960 (about 10^289) or more in magnitude, infinite, or NaN.
  */
 export class ExactSum {
-  /** Not overlapping, none zero, in ascending order of magnitude. */
+  /** The first `used` ones: not overlapping, none zero, in ascending order of magnitude. */
   private readonly parts: number[] = [];
+  private used = 0;
   /** Terms at or above the limit. */
   private beyond = 0;
 
   add(term: number): void {
-    if (Math.abs(term) < LIMIT) grow(this.parts, term);
+    if (Math.abs(term) < LIMIT) this.grow(term);
     else this.beyond++;
   }
 
   subtract(term: number): void {
-    if (Math.abs(term) < LIMIT) grow(this.parts, -term);
+    if (Math.abs(term) < LIMIT) this.grow(-term);
     else this.beyond--;
   }
 
   merge(other: ExactSum): void {
-    for (const part of other.parts) grow(this.parts, part);
+    for (let i = 0; i < other.used; i++) this.grow(other.parts[i] as number);
     this.beyond += other.beyond;
   }
 
   /** The exact value, rounded once to the nearest float, ties to even. */
   value(): number {
-    return this.beyond === 0 ? rounded(this.parts) : Number.NaN;
+    return this.beyond === 0 ? rounded(this.parts, this.used) : Number.NaN;
   }
 
   /**
@@ -45,12 +46,13 @@ export class ExactSum {
    * Infinity and the number of terms stand first when there are terms beyond the limit.
    */
   encode(): number[] {
-    const rest = [...this.parts];
     const out = this.beyond === 0 ? [] : [Number.POSITIVE_INFINITY, this.beyond];
-    while (rest.length > 0) {
-      const next = rounded(rest);
+    const rest = new ExactSum();
+    rest.merge(this);
+    while (rest.used > 0) {
+      const next = rounded(rest.parts, rest.used);
       out.push(next);
-      grow(rest, -next);
+      rest.grow(-next);
     }
     return out;
   }
@@ -59,28 +61,29 @@ export class ExactSum {
     const sum = new ExactSum();
     const skip = encoded[0] === Number.POSITIVE_INFINITY ? 2 : 0;
     if (skip > 0) sum.beyond = encoded[1] as number;
-    for (let i = encoded.length - 1; i >= skip; i--) grow(sum.parts, encoded[i] as number);
+    for (let i = encoded.length - 1; i >= skip; i--) sum.grow(encoded[i] as number);
     return sum;
   }
-}
 
-function grow(parts: number[], term: number): void {
-  let n = 0;
-  let x = term;
-  for (let i = 0; i < parts.length; i++) {
-    let y = parts[i] as number;
-    if (Math.abs(x) < Math.abs(y)) [x, y] = [y, x];
-    const high = x + y;
-    const low = y - (high - x);
-    if (low !== 0) parts[n++] = low;
-    x = high;
+  private grow(term: number): void {
+    const { parts, used } = this;
+    let n = 0;
+    let x = term;
+    for (let i = 0; i < used; i++) {
+      const y = parts[i] as number;
+      const high = x + y;
+      const virtual = high - x;
+      const low = x - (high - virtual) + (y - virtual);
+      if (low !== 0) parts[n++] = low;
+      x = high;
+    }
+    if (x !== 0) parts[n++] = x;
+    this.used = n;
   }
-  parts.length = n;
-  if (x !== 0) parts.push(x);
 }
 
-function rounded(parts: readonly number[]): number {
-  let n = parts.length;
+function rounded(parts: readonly number[], used: number): number {
+  let n = used;
   if (n === 0) return 0;
   let high = parts[--n] as number;
   let low = 0;
@@ -116,6 +119,9 @@ function productError(a: number, b: number): number {
 /** Larger sums are not squared: the square would pass the limit. */
 const ROOT_LIMIT = 2 ** 480;
 
+/** The last quotient: a row goes into several sums one after another, and dividing exactly costs more than adding. */
+const last = { n: 1, sum: 0, quotient: 0, rest: 0 };
+
 /**
  * Adds (`sign` 1) or takes back (-1) the second moment of n values, given their sum and their squared distances from
  * the mean: m2 + sum²/n. The quotient has 104 bits or more, and the same bits each time.
@@ -126,12 +132,18 @@ export function addMoment(to: ExactSum, sign: 1 | -1, n: number, sum: number, m2
     else to.subtract(Number.POSITIVE_INFINITY);
     return;
   }
-  const square = sum * sum;
-  const quotient = square / n;
-  const rest = square - quotient * n - productError(quotient, n) + productError(sum, sum);
+  if (last.n !== n || last.sum !== sum) {
+    const square = sum * sum;
+    const quotient = square / n;
+    const rest = square - quotient * n - productError(quotient, n) + productError(sum, sum);
+    last.n = n;
+    last.sum = sum;
+    last.quotient = quotient;
+    last.rest = rest / n;
+  }
   to.add(sign * m2);
-  to.add(sign * quotient);
-  to.add(sign * (rest / n));
+  to.add(sign * last.quotient);
+  to.add(sign * last.rest);
 }
 
 /**
