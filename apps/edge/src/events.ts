@@ -7,6 +7,9 @@ import type { DroppedRecords } from './spool/index.ts';
 /** Acknowledgements are usually a few milliseconds away, so the scale begins below the common one. */
 const ACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** A wall clock that is off by more than this was set by somebody. */
+const SET_MS = 500;
+
 export interface EdgeGauges {
   connections(): number;
   held(): number;
@@ -14,6 +17,8 @@ export interface EdgeGauges {
   /** 0 free, 1 throttled, 2 blocked. */
   pressure(): 0 | 1 | 2;
   spool(): { usedBytes: number; limitBytes: number; pendingBytes: number };
+  /** How far the stamps are ahead of the arrival times, milliseconds. */
+  clockAhead(): number;
 }
 
 export type LoginRefusal = 'missing' | 'unknown' | 'wrong-secret' | 'revoked' | 'client-id' | 'unavailable';
@@ -35,6 +40,8 @@ export class EdgeEvents implements GateEvents {
   readonly #requests;
   readonly #queueFull;
   readonly #sync;
+  #wallAheadMs = 0;
+  #wasSet = false;
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
@@ -89,6 +96,18 @@ export class EdgeEvents implements GateEvents {
       g.set({ hop: 'edge-spool' }, gauges.spool().usedBytes);
       g.set({ hop: 'edge-fsync' }, gauges.spool().pendingBytes);
     });
+    metrics.gauge(
+      'weir_edge_clock_step_seconds',
+      'How far the wall clock is ahead of the arrival times, which follow it slowly',
+      [],
+      (g) => g.set(this.#wallAheadMs / 1_000),
+    );
+    metrics.gauge(
+      'weir_edge_clock_ahead_seconds',
+      'How far the stamps that order events are ahead of the arrival times',
+      [],
+      (g) => g.set(gauges.clockAhead() / 1_000),
+    );
     metrics.gauge('weir_buffer_limit_bytes', 'Bytes that may wait', ['hop'], (g) =>
       g.set({ hop: 'edge-spool' }, gauges.spool().limitBytes),
     );
@@ -173,6 +192,20 @@ export class EdgeEvents implements GateEvents {
   }
   spoolTorn(tail: { file: string; position: number; bytes: number }): void {
     this.#log.warn(tail, 'the spool ended in an unfinished write; it was cut at the last whole record');
+  }
+  /** About every second. A wall clock that was set is told once, until the arrival times have caught up. */
+  clockFollowed(aheadMs: number, jumped: boolean): void {
+    this.#wallAheadMs = aheadMs;
+    const seconds = Math.round(aheadMs) / 1_000;
+    if (jumped) {
+      this.#log.warn(
+        { seconds },
+        'the clock of this host was set by a long way; arrival times jumped with it',
+      );
+    } else if (Math.abs(aheadMs) > SET_MS && !this.#wasSet) {
+      this.#log.warn({ seconds }, 'the clock of this host was set; arrival times follow by 5 ms a second');
+    }
+    this.#wasSet = !jumped && Math.abs(aheadMs) > SET_MS;
   }
   synced(seconds: number): void {
     this.#sync.observe(seconds);

@@ -1,5 +1,6 @@
 import type { AppContext } from '@weir/lifecycle';
 import { openCredentials } from './auth/open-credentials.ts';
+import { EdgeClock } from './clock/index.ts';
 import { openHttpDoor } from './door/http.ts';
 import { openMqttDoor, readTls } from './door/mqtt.ts';
 import { openBroker } from './door/open-broker.ts';
@@ -7,7 +8,7 @@ import { EdgeEvents } from './events.ts';
 import { type Forwarders, startForwarders } from './forward/index.ts';
 import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
-import { gateLimits, splitList, spoolOptions } from './options.ts';
+import { clockOptions, gateLimits, splitList, spoolOptions } from './options.ts';
 import { Spool } from './spool/index.ts';
 import { edgeStatus } from './status.ts';
 import { decodePayload } from './steps/decode-payload.ts';
@@ -24,9 +25,18 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
   const events = new EdgeEvents(log, metrics);
   const tls = readTls(edge.tls);
   const credentials = await openCredentials(config, events);
-  const spool = await Spool.open(spoolOptions(context, events));
+  const clock = await EdgeClock.open(clockOptions(edge, events));
+  const spool = await Spool.open({ ...spoolOptions(context, events), now: () => clock.latest() });
+  await clock.start(spool.resumedAt);
 
-  const intake = new Intake(edge.id, spool, events, edge.spool.whenFull, () => house.release());
+  const intake = new Intake({
+    edgeId: edge.id,
+    spool,
+    clock,
+    events,
+    whenFull: edge.spool.whenFull,
+    onFree: () => house.release(),
+  });
   const house = new GateHouse(gateLimits(edge), events, () => intake.isBlocked || context.stopping.aborted);
   const decode = decodePayload({
     maxFutureMs: edge.maxFuture,
@@ -34,7 +44,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
     criticalMetrics: new Set(splitList(edge.forward.criticalMetrics)),
   });
   const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
-  const forwarders = start(context, spool);
+  const forwarders = start(context, spool, clock);
   const status = edgeStatus({ edgeId: edge.id, spool, intake, house, events, forwarders });
   const http = await openHttpDoor({ context, intake, events, decode, credentials, status });
   const listeners = await openMqttDoor(mqtt.broker, house, events, {
@@ -50,6 +60,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
     inFlight: () => intake.inFlight,
     pressure: () => (intake.isBlocked ? 2 : spool.state === 'throttled' ? 1 : 0),
     spool: () => spool.stats,
+    clockAhead: () => clock.latest() - clock.now(),
   });
 
   context.readyWhen('credentials', () => credentials?.ready ?? true);
@@ -60,6 +71,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
   context.onStop('flush', 'MQTT sessions', () => mqtt.close());
   context.onStop('flush', 'forwarders', () => forwarders.stop());
   context.onStop('close', 'spool', () => spool.close());
+  context.onStop('close', 'clock', () => clock.close());
   context.onStop('close', 'credentials', () => credentials?.close());
   context.onStop('close', 'HTTP', () => http.close());
   context.onStop('close', 'gates', () => house.close());

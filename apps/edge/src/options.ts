@@ -1,5 +1,6 @@
 import type { Config } from '@weir/config';
 import type { AppContext } from '@weir/lifecycle';
+import type { EdgeClockOptions } from './clock/index.ts';
 import type { EdgeEvents } from './events.ts';
 import type { GateLimits } from './gate/index.ts';
 import type { SpoolOptions } from './spool/index.ts';
@@ -25,6 +26,16 @@ export function gateLimits(edge: Config['edge']): GateLimits {
     publishRate: limits.publishRate,
     outwardBytes: limits.outwardBuffer,
     partialBytes: limits.partialPackets,
+  };
+}
+
+/** Settings of the clock. */
+export function clockOptions(edge: Config['edge'], events: EdgeEvents): EdgeClockOptions {
+  return {
+    dir: edge.dir,
+    maxAheadMs: edge.clockAhead,
+    onFollow: (ahead, jumped) => events.clockFollowed(ahead, jumped),
+    onUnsaved: (error) => events.failed('saving the clock', error),
   };
 }
 

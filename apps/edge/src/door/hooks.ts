@@ -11,7 +11,7 @@ import {
   readingPart,
   type Settled,
 } from '../intake/intake.ts';
-import type { DecodedPayload } from '../steps/decode-payload.ts';
+import type { DecodePayload } from '../steps/decode-payload.ts';
 import type { Broker, IncomingPublish } from './broker.ts';
 import { DURABLE, RESTORED, type Session, type TopicEntry } from './session.ts';
 
@@ -20,7 +20,7 @@ type Callback = (error?: Error | null) => void;
 export interface HookOptions {
   readonly intake: Intake;
   readonly events: EdgeEvents;
-  readonly decode: (payload: Buffer, metric: string | undefined, at: number) => DecodedPayload;
+  readonly decode: DecodePayload;
   readonly broker: () => Broker;
   /** The session of a client that is gone: its will comes from the store after a crash. */
   readonly sessionOf: (clientId: string) => Session | null;
@@ -44,7 +44,7 @@ export function brokerHooks(
     // wills have no command; after a crash they have no client either
     const isWill = client === null || packet.cmd !== 'publish';
     const session = sessionOfClient(client) ?? sessionOf(packet.clientId ?? client?.id ?? '');
-    const at = Date.now();
+    const at = intake.clock.now();
     const { qos } = packet;
     if (!isWill) events.published(qos);
     const entry = session === null ? null : session.topic(packet.topic);
@@ -95,7 +95,7 @@ export function brokerHooks(
 
   function readingsIn(packet: IncomingPublish, entry: TopicEntry, at: number): number {
     if (entry.kind !== 'telemetry') return entry.kind === 'refused' ? 1 : 0;
-    const { count, refused } = decode(packet.payload, entry.metric, at);
+    const { count, refused } = decode(packet.payload, entry.metric, at, entry.zone);
     return count + refused.length;
   }
 
@@ -108,7 +108,7 @@ export function brokerHooks(
     callback: Callback,
   ): void {
     const { payload, qos } = packet;
-    const decoded = decode(payload, entry.metric, at);
+    const decoded = decode(payload, entry.metric, at, entry.zone);
     const { count, refused } = decoded;
     const parts: Part[] = [];
     if (count > 0) {
@@ -119,6 +119,7 @@ export function brokerHooks(
         dup: packet.dup === true,
         critical: decoded.critical,
         skip: refused.length === 0 ? undefined : refused.map((each) => each.index as number),
+        utcOffset: decoded.utcOffset,
       };
       parts.push(readingPart(entry.prefix, entry.partition, head, payload, count));
     }

@@ -3,10 +3,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AppContext } from '@weir/lifecycle';
 import { listen } from '@weir/observe';
 import type { Credentials } from '../auth/credentials.ts';
+import { zonesOfSites } from '../clock/index.ts';
 import type { EdgeEvents } from '../events.ts';
 import type { Intake } from '../intake/intake.ts';
 import { largestPayload } from '../options.ts';
-import type { DecodedPayload } from '../steps/decode-payload.ts';
+import type { DecodePayload } from '../steps/decode-payload.ts';
 import { busy, ingestHandler } from './ingest.ts';
 import { Problem, sendProblem } from './problem.ts';
 
@@ -14,7 +15,7 @@ export interface HttpDoorOptions {
   readonly context: AppContext;
   readonly intake: Intake;
   readonly events: EdgeEvents;
-  readonly decode: (payload: Buffer, metric: string | undefined, at: number) => DecodedPayload;
+  readonly decode: DecodePayload;
   readonly credentials: Credentials | null;
   /** Body of `GET /edge/status`. */
   readonly status: () => unknown;
@@ -36,6 +37,7 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
     decode: options.decode,
     credentials: options.credentials,
     templates: edge.topics,
+    zoneOf: zonesOfSites(edge.timeZones),
     maxBody: Math.min(edge.limits.httpBody, largestPayload(edge)),
   });
   let handling = 0;

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { type TopicTemplates, topicReader } from '@weir/reading';
 import type { Credentials } from '../auth/credentials.ts';
 import { anonymousPrincipal, devicePrincipal, type Principal } from '../auth/rights.ts';
+import type { LocalZone } from '../clock/index.ts';
 import type { EdgeEvents } from '../events.ts';
 import {
   deadLetterPart,
@@ -11,17 +12,18 @@ import {
   readingPart,
   type Settled,
 } from '../intake/intake.ts';
-import type { DecodedPayload, RefusedBytes } from '../steps/decode-payload.ts';
+import type { DecodePayload, RefusedBytes } from '../steps/decode-payload.ts';
 import { Problem } from './problem.ts';
 import { resolveTopic, type TopicEntry } from './session.ts';
 
 export interface IngestOptions {
   readonly intake: Intake;
   readonly events: EdgeEvents;
-  readonly decode: (payload: Buffer, metric: string | undefined, at: number) => DecodedPayload;
+  readonly decode: DecodePayload;
   /** null: anonymous mode. */
   readonly credentials: Credentials | null;
   readonly templates: TopicTemplates;
+  readonly zoneOf: (site: string) => LocalZone | undefined;
   readonly maxBody: number;
 }
 
@@ -42,7 +44,7 @@ const NEWLINE = 10;
 
 /** `POST /ingest/v1/{site}/{device}[/{metric}]`: resolves when everything is durable; throws `Problem`. */
 export function ingestHandler(options: IngestOptions): (request: IncomingMessage) => Promise<IngestAnswer> {
-  const { intake, events, decode, credentials, templates, maxBody } = options;
+  const { intake, events, decode, credentials, templates, zoneOf, maxBody } = options;
   const read = topicReader(templates);
 
   async function identify(request: IncomingMessage, device: string): Promise<Principal> {
@@ -116,7 +118,7 @@ export function ingestHandler(options: IngestOptions): (request: IncomingMessage
     const { topic, device } = target(path);
     if (intake.isBlocked) throw busy();
     const principal = await identify(request, device);
-    const entry = resolveTopic(topic, principal, { edge: intake.edge, via: 'http', read });
+    const entry = resolveTopic(topic, principal, { edge: intake.edge, via: 'http', read, zoneOf });
     if (entry.kind !== 'telemetry') {
       if (read(topic).kind === 'foreign') throw new Problem('not-found', entry.message);
       throw new Problem('forbidden', entry.message);
@@ -124,7 +126,7 @@ export function ingestHandler(options: IngestOptions): (request: IncomingMessage
     const type = mediaType(request);
     const payload = await body(request);
     if (intake.isBlocked) throw busy();
-    const at = Date.now();
+    const at = intake.clock.now();
     return store(entry, type === 'json' ? [payload] : lines(payload), {
       system: 'http',
       name: path,
@@ -139,11 +141,12 @@ export function ingestHandler(options: IngestOptions): (request: IncomingMessage
     const refusals: (RefusedBytes & { readonly line: number })[] = [];
     let accepted = 0;
     for (const [index, payload] of payloads.entries()) {
-      const { count, critical, refused } = decode(payload, entry.metric, at);
+      const { count, critical, refused, utcOffset } = decode(payload, entry.metric, at, entry.zone);
       accepted += count;
       if (count > 0) {
         const skip = refused.length === 0 ? undefined : refused.map((each) => each.index as number);
-        parts.push(readingPart(entry.prefix, entry.partition, { at, critical, skip }, payload, count));
+        const head = { at, critical, skip, utcOffset };
+        parts.push(readingPart(entry.prefix, entry.partition, head, payload, count));
       }
       for (const each of refused) {
         parts.push(deadLetterPart(each, origin));

@@ -7,10 +7,11 @@ import type { AuthenticateError, Client } from 'aedes';
 import { ClassicLevel } from 'classic-level';
 import type { Credentials } from '../auth/credentials.ts';
 import { anonymousPrincipal, devicePrincipal, type Principal } from '../auth/rights.ts';
+import { zonesOfSites } from '../clock/index.ts';
 import type { EdgeEvents, LoginRefusal } from '../events.ts';
 import type { Gate } from '../gate/index.ts';
 import type { Intake } from '../intake/intake.ts';
-import type { DecodedPayload } from '../steps/decode-payload.ts';
+import type { DecodePayload } from '../steps/decode-payload.ts';
 import { Broker } from './broker.ts';
 import { brokerHooks, sessionOfClient } from './hooks.ts';
 import { sendLeftWills } from './left-wills.ts';
@@ -21,7 +22,7 @@ export interface BrokerOptions {
   readonly config: Config['edge'];
   readonly intake: Intake;
   readonly events: EdgeEvents;
-  readonly decode: (payload: Buffer, metric: string | undefined, at: number) => DecodedPayload;
+  readonly decode: DecodePayload;
   /** null: anonymous mode. */
   readonly credentials: Credentials | null;
 }
@@ -67,7 +68,12 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
   const { config, intake, events, credentials } = options;
   const templates = config.topics;
   const commandPrefix = templates.commands.slice(0, templates.commands.indexOf('{'));
-  const topics: TopicReaderOptions = { edge: intake.edge, via: 'mqtt', read: topicReader(templates) };
+  const topics: TopicReaderOptions = {
+    edge: intake.edge,
+    via: 'mqtt',
+    read: topicReader(templates),
+    zoneOf: zonesOfSites(config.timeZones),
+  };
   const db = await openStore(config.dir);
   const store = new SessionStore(db, commandPrefix, config.limits.queuedMessages);
 
@@ -124,7 +130,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
   });
   const broker: Broker = new Broker(
     {
-      id: `${config.id}-${String(Date.now()).padStart(15, '0')}`, // queued messages sort by it, across restarts
+      id: `${config.id}-${String(intake.clock.latest()).padStart(15, '0')}`, // queued messages sort by it, across restarts
       concurrency: 0,
       connectTimeout: config.limits.connectTime * 2,
       drainTimeout: 10_000,
@@ -191,7 +197,7 @@ function announce(broker: Broker, intake: Intake, events: EdgeEvents): void {
   const tell = (client: Client, kind: string): void => {
     const session = sessionOfClient(client);
     const site = session?.principal.site ?? '-';
-    intake.event(site, kind, { device: client.id, at: Date.now(), clean: client.clean });
+    intake.event(site, kind, { device: client.id, at: intake.clock.now(), clean: client.clean });
   };
   broker.on('client', (client) => {
     events.connected();

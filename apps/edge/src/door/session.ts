@@ -1,6 +1,7 @@
 import { envelopePrefix, partitionOf, type TopicVerdict } from '@weir/reading';
 import { READINGS_PARTITIONS } from '@weir/topology';
 import type { Principal } from '../auth/rights.ts';
+import type { LocalZone } from '../clock/local-zone.ts';
 
 /** What is known about one topic of one connection; made once, because a device has few topics and uses them often. */
 export interface TopicEntry {
@@ -16,6 +17,8 @@ export interface TopicEntry {
   readonly partition: number;
   /** Start of the envelope line. */
   readonly prefix: string;
+  /** Of the site, for stamps without a zone. */
+  readonly zone: LocalZone | undefined;
 }
 
 export interface TopicReaderOptions {
@@ -23,13 +26,14 @@ export interface TopicReaderOptions {
   readonly edge: string;
   readonly via: 'mqtt' | 'http';
   readonly read: (topic: string) => TopicVerdict;
+  readonly zoneOf: (site: string) => LocalZone | undefined;
 }
 
 /** Topic + principal → what to do with a publish. */
 export function resolveTopic(
   topic: string,
   principal: Principal,
-  { edge, via, read }: TopicReaderOptions,
+  { edge, via, read, zoneOf }: TopicReaderOptions,
 ): TopicEntry {
   const verdict = read(topic);
   const foreign = {
@@ -39,6 +43,7 @@ export function resolveTopic(
     event: '',
     partition: 0,
     prefix: '',
+    zone: undefined,
   };
   if (!principal.mayPublish(topic, verdict)) {
     const message =
@@ -59,6 +64,7 @@ export function resolveTopic(
     message: '',
     partition: partitionOf(device, READINGS_PARTITIONS),
     prefix: envelopePrefix({ edge, site, device, metric: verdict.metric, via }),
+    zone: zoneOf(site),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { PublishFailure } from '@weir/connect-rabbitmq';
 import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import type { EdgeClock } from '../clock/index.ts';
 import { DESTINATIONS, type Destination, type SpoolReader } from '../spool/index.ts';
 
 /** How a destination does; `lastError` is null while it takes records. */
@@ -18,6 +19,7 @@ export class ForwardEvents {
   readonly #retries;
   readonly #notTaken;
   readonly #undeliverable;
+  readonly #clockIgnored;
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
@@ -37,11 +39,16 @@ export class ForwardEvents {
       'Records or messages that a destination can never take',
       ['destination'],
     );
+    this.#clockIgnored = metrics.counter(
+      'weir_edge_clock_ignored_total',
+      'Clocks of other edges that were too far ahead to be followed',
+    );
   }
 
   observe(
     metrics: Metrics,
     readers: Readonly<Record<Destination, SpoolReader>>,
+    clock: Pick<EdgeClock, 'latest'>,
     isBlocked: (name: Destination) => boolean,
   ): void {
     const each = (
@@ -57,7 +64,7 @@ export class ForwardEvents {
     each('weir_spool_behind_records', 'Spool records not yet delivered', (_, { behind }) => behind.records);
     each('weir_spool_behind_bytes', 'Spool bytes not yet delivered', (_, { behind }) => behind.bytes);
     each('weir_spool_behind_seconds', 'Age of the oldest record not yet delivered', (_, { behind }) =>
-      behind.oldestAt === null ? 0 : Math.max(0, (Date.now() - behind.oldestAt) / 1000),
+      behind.oldestAt === null ? 0 : Math.max(0, (clock.latest() - behind.oldestAt) / 1000),
     );
     metrics.gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', ['hop'], (gauge) => {
       for (const name of DESTINATIONS) {
@@ -118,6 +125,15 @@ export class ForwardEvents {
     this.#undeliverable.inc({ destination: 'rabbitmq' });
     this.#limited('undecodable', (held) =>
       this.#log.error({ n, count, why, held }, 'a spool record cannot be decoded for RabbitMQ; Kafka has it'),
+    );
+  }
+  clockIgnored(edge: string): void {
+    this.#clockIgnored.inc();
+    this.#limited('clock', (held) =>
+      this.#log.warn(
+        { edge: edge.slice(0, 128), held },
+        'the clock of another edge is further ahead than edge.clockAhead: set it right, or events of both cannot be ordered',
+      ),
     );
   }
   unpublishable(key: string, error: Error): void {

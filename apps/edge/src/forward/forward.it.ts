@@ -16,6 +16,7 @@ import { createLogger, Metrics } from '@weir/observe';
 import { decodeEnvelope, splitLines } from '@weir/reading';
 import { atEnd, cutProxy, type Isolated, isolated, type Scope, until } from '@weir/testkit';
 import { EXCHANGES, eventKey, kafkaTopology, RECORD_HEADERS, telemetryKey } from '@weir/topology';
+import { EdgeClock } from '../clock/index.ts';
 import { deadLetterBody, eventBody } from '../spool/index.ts';
 import { ForwardEvents } from './events.ts';
 import { appendReading, metricValue, testSpool } from './fixture.ts';
@@ -111,6 +112,7 @@ test('readings, dead letters and events all arrive, each where it belongs', asyn
       },
     },
     spool,
+    new EdgeClock({ dir: space.folder, maxAheadMs: 10_000 }),
   );
   atEnd(t, () => forwarders.stop());
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { createLogger, Metrics } from '@weir/observe';
 import { type Faults, faultFs, MemoryDisk, until } from '@weir/testkit';
 import type { Client } from 'aedes';
+import { EdgeClock } from '../clock/index.ts';
 import { brokerHooks } from '../door/hooks.ts';
 import { RESTORED, Session } from '../door/session.ts';
 import { EdgeEvents } from '../events.ts';
@@ -37,7 +38,14 @@ async function rig(whenFull: WhenFull, maxBytes = 64_000): Promise<Rig> {
     onFatal: (error) => assert.fail(error),
     onDropped: (dropped) => events.droppedBySpool(dropped),
   });
-  const intake = new Intake('edge-1', spool, events, whenFull, () => {});
+  const intake = new Intake({
+    edgeId: 'edge-1',
+    spool,
+    clock: new EdgeClock({ dir: '/edge', maxAheadMs: 0 }),
+    events,
+    whenFull,
+    onFree: () => {},
+  });
   return {
     spool,
     intake,
@@ -108,6 +116,7 @@ function doors({ intake, events }: Rig) {
     {
       edge: intake.edge,
       via: 'mqtt',
+      zoneOf: () => undefined,
       read: () => ({ kind: 'telemetry', site: 'plant', device: 'd1', metric: 't' }) as never,
     },
   );

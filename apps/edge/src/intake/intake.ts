@@ -8,6 +8,7 @@ import {
   partitionOf,
 } from '@weir/reading';
 import { eventKey, READINGS_PARTITIONS } from '@weir/topology';
+import type { EdgeClock } from '../clock/index.ts';
 import type { EdgeEvents } from '../events.ts';
 import { deadLetterBody, eventBody, type Spool, type SpoolEntry, type WhenFull } from '../spool/index.ts';
 import type { RefusedBytes } from '../steps/decode-payload.ts';
@@ -23,7 +24,7 @@ export interface Part {
   readonly reason?: DeadLetterReason;
   /** About what it takes while it waits. */
   readonly bytes: number;
-  body(n: number): Buffer;
+  body(n: number, clock: Pick<EdgeClock, 'stamp'>): Buffer;
 }
 
 /**
@@ -37,6 +38,22 @@ interface Submission {
   next: number;
   dropped: readonly Part[];
   readonly done: (error: Error | null) => void;
+}
+
+export interface IntakeOptions {
+  readonly edgeId: string;
+  readonly spool: Spool;
+  readonly clock: EdgeClock;
+  readonly events: EdgeEvents;
+  readonly whenFull: WhenFull;
+  readonly onFree: () => void;
+}
+
+/** What an event tells besides its site and kind. */
+export interface EventFields {
+  /** Arrival, epoch milliseconds. */
+  readonly at: number;
+  readonly [name: string]: unknown;
 }
 
 const ignore = (): void => {};
@@ -57,7 +74,9 @@ const PART_BYTES = 512;
  * With the policy `prioritize` the gates go on until `PASSING_BYTES` wait, and critical readings pass what waits.
  */
 export class Intake {
+  /** `<edge id>/<spool id>` */
   readonly edge: string;
+  readonly clock: EdgeClock;
   readonly #spool: Spool;
   readonly #events: EdgeEvents;
   readonly #parked: Submission[] = [];
@@ -71,7 +90,8 @@ export class Intake {
   #early = 0;
   #onSettled: (() => void) | null = null;
 
-  constructor(edgeId: string, spool: Spool, events: EdgeEvents, whenFull: WhenFull, onFree: () => void) {
+  constructor({ edgeId, spool, clock, events, whenFull, onFree }: IntakeOptions) {
+    this.clock = clock;
     this.edge = `${edgeId}/${spool.sourceId}`;
     this.#spool = spool;
     this.#events = events;
@@ -170,7 +190,7 @@ export class Intake {
         critical: part.critical,
         partition: part.partition,
         count: part.count,
-        body: part.body(n),
+        body: part.body(n, this.clock),
       };
       // done is called in the order of the appends, so the last one speaks for all of them
       const isLast = submission.next === parts.length - 1;
@@ -192,7 +212,7 @@ export class Intake {
   }
 
   /** Records an event for RabbitMQ. Events never hold anything back: under pressure they are dropped and counted. */
-  event(site: string, kind: string, fields: Readonly<Record<string, unknown>>): void {
+  event(site: string, kind: string, fields: EventFields): void {
     const part = eventPart(site, kind, { ...fields, edge: this.edge });
     if (!this.offer([part], ignore)) this.#events.eventDropped();
   }
@@ -205,7 +225,7 @@ export class Intake {
       if (part.kind === 'reading') readings += part.count;
       else if (part.reason !== undefined) this.#events.buried(part.reason);
     }
-    if (readings > 0) this.#events.accepted(readings, (Date.now() - at) / 1_000);
+    if (readings > 0) this.#events.accepted(readings, (this.clock.now() - at) / 1_000);
     return readings;
   }
 }
@@ -214,7 +234,7 @@ export class Intake {
 export function readingPart(
   prefix: string,
   partition: number,
-  head: Omit<EnvelopeHead, 'n'>,
+  head: Omit<EnvelopeHead, 'n' | 'hlc'>,
   payload: Buffer,
   count: number,
 ): Part {
@@ -224,7 +244,7 @@ export function readingPart(
     critical: head.critical === true,
     count,
     bytes: payload.length + PART_BYTES,
-    body: (n) => encodeEnvelope(prefix, { ...head, n }, payload),
+    body: (n, clock) => encodeEnvelope(prefix, { ...head, n, hlc: clock.stamp(head.at) }, payload),
   };
 }
 
@@ -267,13 +287,14 @@ export function deadLetterPart(refused: RefusedBytes, origin: Origin): Part {
   };
 }
 
-export function eventPart(site: string, kind: string, fields: Readonly<Record<string, unknown>>): Part {
+export function eventPart(site: string, kind: string, fields: EventFields): Part {
   return {
     kind: 'event',
     partition: 0,
     critical: false,
     count: 0,
     bytes: EVENT_BYTES,
-    body: () => eventBody({ key: eventKey(site, kind), body: { kind, site, ...fields } }),
+    body: (_, clock) =>
+      eventBody({ key: eventKey(site, kind), body: { kind, site, ...fields, hlc: clock.stamp(fields.at) } }),
   };
 }

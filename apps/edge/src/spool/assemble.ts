@@ -21,6 +21,8 @@ export interface Parts {
   readonly cursors: CursorFile;
   readonly active: { segment: Segment; file: DurableFile };
   readonly nextN: number;
+  /** Of the records in the newest segment, epoch milliseconds; 0: none. */
+  readonly newestAt: number;
   readonly pendingLimit: number;
   readonly segmentBytes: number;
   readers(host: Pick<ReaderHost, 'damaged' | 'moved'>): Record<Destination, CursorReader>;
@@ -43,7 +45,7 @@ export async function assemble(options: SpoolOptions): Promise<Parts> {
   if (saved === null) options.onCorrupt?.({ file: cursors.path, position: 0, bytes: 0, records: 0 });
   const start = saved ?? { kafka: 0, rabbitmq: 0 };
   const recovered = await recoverTail(fs, identity, segments, options);
-  const nextN = Math.max(recovered, start.kafka + 1, start.rabbitmq + 1);
+  const nextN = Math.max(recovered.nextN, start.kafka + 1, start.rabbitmq + 1);
   // A new segment for each start: its name keeps n from being given out again, whatever happens to the old tail.
   const last = segments.last;
   const active =
@@ -60,6 +62,7 @@ export async function assemble(options: SpoolOptions): Promise<Parts> {
     cursors,
     active,
     nextN,
+    newestAt: recovered.newestAt,
     pendingLimit,
     segmentBytes: Math.min(options.segmentBytes, maxBytes / 8),
     readers: (host) => ({

@@ -10,6 +10,8 @@ const BATCH_BYTES = 1 << 20;
 export interface SegmentContent {
   readonly lastN: number;
   readonly readings: number;
+  /** Newest append, epoch milliseconds; 0: none. */
+  readonly newestAt: number;
   /** End of the last good frame. */
   readonly goodBytes: number;
   readonly damages: readonly Damage[];
@@ -30,11 +32,15 @@ export async function inspectSegment(
     onDamage: (damage) => damages.push(damage),
   });
   let readings = 0;
+  let newestAt = 0;
   try {
     for (;;) {
       const records = await scan.next(segment.bytes, BATCH_BYTES);
       if (records.length === 0) break;
-      for (const { count } of records) readings += count;
+      for (const { count, at } of records) {
+        readings += count;
+        newestAt = Math.max(newestAt, at);
+      }
       if (scan.position >= segment.bytes) break;
     }
   } finally {
@@ -42,12 +48,12 @@ export async function inspectSegment(
   }
   const last = damages.at(-1);
   const goodBytes = last !== undefined && last.nextN === undefined ? last.from : segment.bytes;
-  return { lastN: scan.seenN, readings, goodBytes, damages };
+  return { lastN: scan.seenN, readings, newestAt, goodBytes, damages };
 }
 
 /**
  * Makes the newest segment whole after a crash: cuts a torn tail behind its last good frame, and makes what is left
- * durable before anyone reads it. Returns the lowest n that may be given out.
+ * durable before anyone reads it. Returns the lowest n that may be given out, and the newest append time.
  *
  * Only the newest segment can be torn: a segment begins after its predecessor's last group was durable.
  */
@@ -56,10 +62,10 @@ export async function recoverTail(
   key: FrameKey,
   segments: SegmentList,
   events: Pick<SpoolEvents, 'onTornTail'>,
-): Promise<number> {
+): Promise<{ nextN: number; newestAt: number }> {
   const segment = segments.last;
-  if (segment === undefined) return 1;
-  const { lastN, readings, goodBytes } = await inspectSegment(fs, key, segment);
+  if (segment === undefined) return { nextN: 1, newestAt: 0 };
+  const { lastN, readings, newestAt, goodBytes } = await inspectSegment(fs, key, segment);
   const cut = segment.bytes - goodBytes;
   segment.lastN = lastN;
   segment.readings = readings;
@@ -72,9 +78,9 @@ export async function recoverTail(
   } finally {
     await file.close();
   }
-  if (cut === 0) return lastN + 1;
+  if (cut === 0) return { nextN: lastN + 1, newestAt };
   segments.cut(segment, goodBytes);
   events.onTornTail?.({ file: segment.path, position: goodBytes, bytes: cut });
   // If the tail was not torn but damaged later, its records may have been sent: skip as many as it could hold.
-  return lastN + 1 + Math.ceil(cut / HEADER_BYTES);
+  return { nextN: lastN + 1 + Math.ceil(cut / HEADER_BYTES), newestAt };
 }

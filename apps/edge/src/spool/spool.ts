@@ -94,6 +94,14 @@ export class Spool {
   nextN(): number {
     return this.#nextN;
   }
+  /** Newest append time in the newest segment that the spool was opened with; 0 when that is empty. */
+  get resumedAt(): number {
+    return this.#parts.newestAt;
+  }
+  /** On the clock that stamps the appends, epoch milliseconds. */
+  now(): number {
+    return this.#options.now?.() ?? Date.now();
+  }
   reader(name: Destination): SpoolReader {
     return this.#readers[name];
   }
@@ -136,7 +144,7 @@ export class Spool {
       });
       gathering.addDoneOnly(done);
     } else {
-      gathering.add(entry, this.#nextN++, Date.now(), done);
+      gathering.add(entry, this.#nextN++, this.now(), done);
     }
     this.#committing ??= this.#commitGroups();
     return true;

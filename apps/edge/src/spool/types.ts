@@ -67,6 +67,8 @@ export interface SpoolOptions extends SpoolEvents {
   /** Bytes in memory: what waits for its fsync, and what a forwarder that is caught up reads. */
   readonly memoryBytes: number;
   readonly fs?: DurableFs;
+  /** Time of an append, epoch milliseconds. */
+  readonly now?: () => number;
   /** Cursors are saved this often when they moved. */
   readonly saveMs?: number;
 }

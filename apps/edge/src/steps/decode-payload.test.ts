@@ -9,8 +9,13 @@ const decode = decodePayload({ maxFutureMs: 60_000, maxReadings: 10, criticalMet
 const run = (payload: string, metric?: string) => decode(Buffer.from(payload), metric, AT);
 
 test('good payloads: how many readings, and whether they are critical', () => {
-  assert.deepEqual(run('21.4'), { count: 1, critical: false, refused: [] });
-  assert.deepEqual(run('{"values":{"smoke":1,"gas":2}}'), { count: 2, critical: true, refused: [] });
+  assert.deepEqual(run('21.4'), { count: 1, critical: false, utcOffset: undefined, refused: [] });
+  assert.deepEqual(run('{"values":{"smoke":1,"gas":2}}'), {
+    count: 2,
+    critical: true,
+    utcOffset: undefined,
+    refused: [],
+  });
   assert.equal(run('1', 'smoke').critical, true);
   assert.equal(run('[1,{"values":{"a":1,"b":2}}]').count, 3);
 });

@@ -1,5 +1,14 @@
 import type { DeadLetterReason } from '@weir/flow';
-import { interpret, PayloadError, parsePayload, type Reading, type Refusal } from '@weir/reading';
+import {
+  type AskOffset,
+  interpret,
+  PayloadError,
+  parsePayload,
+  type Reading,
+  type Refusal,
+  type UtcOffset,
+} from '@weir/reading';
+import { type LocalZone, ReadOffsets } from '../clock/local-zone.ts';
 import { splitElements } from './split-elements.ts';
 
 /** A part of a payload, or the whole of it, that is not a reading. */
@@ -17,6 +26,8 @@ export interface DecodedPayload {
   /** Readings to accept; 0 when the whole payload is refused. */
   readonly count: number;
   readonly critical: boolean;
+  /** How stamps without a zone were read. */
+  readonly utcOffset: UtcOffset | undefined;
   readonly refused: readonly RefusedBytes[];
 }
 
@@ -30,12 +41,15 @@ export interface DecodeOptions {
 const STAGE = 'decode-payload';
 const NONE: readonly RefusedBytes[] = [];
 
+export type DecodePayload = ReturnType<typeof decodePayload>;
+
 /** Payload → how many readings it holds and which parts of it hold none. Never throws for bad input. */
 export function decodePayload(options: DecodeOptions) {
   const { maxFutureMs, maxReadings, criticalMetrics } = options;
   const whole = (reason: DeadLetterReason, message: string, bytes: Buffer): DecodedPayload => ({
     count: 0,
     critical: false,
+    utcOffset: undefined,
     refused: [{ reason, stage: STAGE, message, bytes }],
   });
   const isEarly = (readings: readonly Reading[], at: number): boolean => {
@@ -46,18 +60,28 @@ export function decodePayload(options: DecodeOptions) {
     `ts ${reading?.ts} lies ${Math.round(((reading?.ts ?? at) - at) / 1_000)} s ahead of the arrival; at most ${maxFutureMs / 1_000} s are allowed`;
 
   /** Elements of an array whose device time lies too far ahead; `interpret` does not tell which reading came from which. */
-  function earlyElements(elements: readonly unknown[], metric: string | undefined, at: number): Refusal[] {
+  function earlyElements(
+    elements: readonly unknown[],
+    metric: string | undefined,
+    at: number,
+    ask: AskOffset | undefined,
+  ): Refusal[] {
     const found: Refusal[] = [];
     for (let index = 0; index < elements.length; index++) {
-      const early = interpret([elements[index]], { metric, at }).readings.find(
-        (r) => r.ts > at + maxFutureMs,
-      );
+      const utcOffset = ask && ((local: number): number => ask(local, index));
+      const { readings } = interpret([elements[index]], { metric, at, utcOffset });
+      const early = readings.find((r) => r.ts > at + maxFutureMs);
       if (early !== undefined) found.push({ index, reason: 'clock-skew', message: skew(early, at) });
     }
     return found;
   }
 
-  return function decodePayload(payload: Buffer, metric: string | undefined, at: number): DecodedPayload {
+  return function decodePayload(
+    payload: Buffer,
+    metric: string | undefined,
+    at: number,
+    zone?: LocalZone,
+  ): DecodedPayload {
     let parsed: unknown;
     try {
       parsed = parsePayload(payload);
@@ -69,7 +93,9 @@ export function decodePayload(options: DecodeOptions) {
     if (isArray && (parsed as unknown[]).length > maxReadings) {
       return whole('range', `the array holds more than ${maxReadings} elements`, payload);
     }
-    const { readings, refusals } = interpret(parsed, { metric, at });
+    const offsets = zone && new ReadOffsets(zone, at);
+    const ask = offsets?.ask;
+    const { readings, refusals } = interpret(parsed, { metric, at, utcOffset: ask });
     if (readings.length > maxReadings) {
       return whole('range', `the payload holds more than ${maxReadings} readings`, payload);
     }
@@ -77,16 +103,17 @@ export function decodePayload(options: DecodeOptions) {
     let count = readings.length;
     if (isEarly(readings, at)) {
       if (!isArray) return whole('clock-skew', skew(readings[0], at), payload);
-      const early = earlyElements(parsed as unknown[], metric, at);
+      const early = earlyElements(parsed as unknown[], metric, at, ask);
       bad = [...refusals, ...early].sort((a, b) => a.index - b.index);
       const skip = bad.map((refusal) => refusal.index);
-      count = interpret(parsed, { metric, at, skip }).readings.length;
+      count = interpret(parsed, { metric, at, skip, utcOffset: ask }).readings.length;
     }
     const first = bad[0];
     if (count === 0 && first !== undefined) return whole(first.reason, first.message, payload);
     let critical = false;
     if (criticalMetrics.size > 0) for (const r of readings) critical ||= criticalMetrics.has(r.metric);
-    if (first === undefined) return { count, critical, refused: NONE };
+    const utcOffset = offsets?.result;
+    if (first === undefined) return { count, critical, refused: NONE, utcOffset };
     const elements = splitElements(payload);
     const refused = bad.map(({ index, reason, message }) => ({
       reason,
@@ -95,6 +122,6 @@ export function decodePayload(options: DecodeOptions) {
       bytes: elements[index] ?? payload,
       index,
     }));
-    return { count, critical, refused };
+    return { count, critical, refused, utcOffset };
   };
 }
