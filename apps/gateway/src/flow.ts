@@ -39,7 +39,7 @@ export async function startGateway(context: AppContext): Promise<void> {
   await app.register(
     async (api) => {
       await limitRequests(api, config.gateway.rateLimit);
-      addRoutes(api, { store, answer, status, hub });
+      addRoutes(api, { store, answer, status, hub, silentAfter: config.gateway.silentAfter });
     },
     { prefix: '/api/v1' },
   );

@@ -18,6 +18,15 @@ export * from './rollups.ts';
 export * from './rows.ts';
 export { openScratch, type Scratch, type ScratchKind, type ScratchOptions } from './scratch.ts';
 export * from './series.ts';
+export {
+  type Piece,
+  type PieceRow,
+  type Progress,
+  type QueryOptions,
+  readFigures,
+  type SeriesState,
+} from './series-queries.ts';
 export { openSnapshot, type Snapshot } from './snapshot.ts';
+export type { DeviceState, LevelState, MetricState, SummaryQuery } from './summary.ts';
 export { type Column, compareKeys, TupleCursor, type Value, valuesOf } from './tuples.ts';
 export * from './windows.ts';

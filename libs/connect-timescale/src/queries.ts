@@ -1,7 +1,22 @@
 import { WeirError } from '@weir/flow';
 import { LEVELS, type LevelName } from '@weir/topology';
+import { type FiguresRead, levelIndex, WindowMerger } from '@weir/windows';
 import type { Runner } from './database.ts';
 import { newestPane } from './kept.ts';
+import {
+  type Piece,
+  type PieceRow,
+  type QueryOptions,
+  type ReadRecord,
+  readColumns,
+  readFigures,
+  readPieces,
+  readSeriesState,
+  type SeriesState,
+  toPieceRow,
+} from './series-queries.ts';
+import { type DeviceState, readSummaries, type SummaryQuery } from './summary.ts';
+import { STATE } from './windows.ts';
 
 /** A device that has sent at least one reading. */
 export interface DeviceSummary {
@@ -29,35 +44,11 @@ export interface LatestValue {
   readonly value: number;
 }
 
-/** One row of a window level. Figures that overflow a 64-bit float are null. */
+/** A stored window. */
 export interface WindowRow {
-  readonly site: string;
-  readonly device: string;
-  readonly metric: string;
-  readonly level: LevelName;
-  /** Start, inclusive. */
-  readonly start: Date;
-  /** End, exclusive. */
-  readonly end: Date;
-  readonly count: number;
-  readonly sum: number | null;
-  readonly min: number;
-  readonly max: number;
-  readonly mean: number | null;
-  /** Sample standard deviation (n - 1); null for a single reading. */
-  readonly stddev: number | null;
-  readonly first: number;
-  readonly last: number;
-  readonly firstTs: Date;
-  readonly lastTs: Date;
-  /** Within 1 % of the exact quantile; null at level 1s. */
-  readonly p50: number | null;
-  readonly p90: number | null;
-  readonly p99: number | null;
+  readonly figures: FiguresRead;
   /** How often the row was rewritten after it was first stored. */
   readonly revision: number;
-  /** True when no reading can change the row any more: the device's watermark passed end + allowed lateness. */
-  readonly isFinal: boolean;
 }
 
 export interface DevicesQuery {
@@ -71,16 +62,12 @@ export interface DevicesQuery {
 }
 
 export interface WindowsQuery {
-  readonly device: string;
-  /** Needed when two sites have a device of the same id. */
-  readonly site?: string;
-  readonly metric: string;
   readonly level: LevelName;
-  /** Inclusive. */
-  readonly from: Date;
+  /** Start of the first window, epoch milliseconds, inclusive. */
+  readonly from: number;
   /** Exclusive. */
-  readonly to: Date;
-  /** 1..10000, oldest first. */
+  readonly to: number;
+  /** 1..10001 */
   readonly limit: number;
 }
 
@@ -90,14 +77,14 @@ export interface Queries {
   listDevices(query: DevicesQuery): Promise<DevicePage>;
   /** Newest value of every metric; empty when the device is not known. */
   latest(device: string, site?: string): Promise<readonly LatestValue[]>;
-  windows(query: WindowsQuery): Promise<readonly WindowRow[]>;
-}
-
-export interface QueryOptions {
-  /** `aggregator.allowedLateness`, milliseconds. */
-  readonly allowedLatenessMs: number;
-  /** `aggregator.outOfOrderness`, milliseconds. */
-  readonly outOfOrdernessMs: number;
+  /** One for each site that has a device of this name, at most 20; only `site` when it is given. */
+  seriesState(device: string, site: string | undefined, metric: string): Promise<readonly SeriesState[]>;
+  /** Windows of one series, oldest first. */
+  windows(seriesId: number, query: WindowsQuery): Promise<readonly WindowRow[]>;
+  /** Windows of one series in these pieces, by start, in one snapshot of the database. */
+  pieces(seriesId: number, pieces: readonly Piece[]): Promise<readonly PieceRow[]>;
+  /** All that is known of a device now, in one round trip: for each site that has one of this name, at most 20. */
+  summaries(query: SummaryQuery): Promise<readonly DeviceState[]>;
 }
 
 /** Opens the read model on a database; both settings decide when a window is final. */
@@ -105,7 +92,10 @@ export function openQueries(database: Runner, options: QueryOptions): Queries {
   return {
     listDevices: (query) => listDevices(database, query),
     latest: (device, site) => latest(database, device, site),
-    windows: (query) => windows(database, options, query),
+    seriesState: (device, site, metric) => readSeriesState(database, options, device, site, metric),
+    windows: (seriesId, query) => windows(database, seriesId, query),
+    pieces: (seriesId, pieces) => readPieces(database, seriesId, pieces),
+    summaries: (query) => readSummaries(database, options, query),
   };
 }
 
@@ -147,50 +137,23 @@ function latest(database: Runner, device: string, site: string | undefined): Pro
   );
 }
 
-type Stored = Omit<WindowRow, 'level' | 'end' | 'mean' | 'stddev' | 'isFinal' | 'sum'> & {
-  readonly sum: number;
-  readonly m2: number;
-  readonly newest: Date;
-};
-
 async function windows(
   database: Runner,
-  options: QueryOptions,
-  query: WindowsQuery,
+  seriesId: number,
+  { level, from, to, limit }: WindowsQuery,
 ): Promise<readonly WindowRow[]> {
-  const level = LEVELS.find(({ name }) => name === query.level) as (typeof LEVELS)[number];
-  const quantiles =
-    level.seconds === 1
-      ? 'NULL::float8 AS p50, NULL::float8 AS p90, NULL::float8 AS p99'
-      : 'w.p50, w.p90, w.p99';
-  const rows = await database.query<Stored & Record<string, unknown>>(
-    `reading windows of ${query.device}`,
-    `WITH device AS (SELECT series_id, site, device, metric FROM series
-                      WHERE device = $1 AND ($2::text IS NULL OR site = $2))
-     SELECT s.site, s.device, s.metric, w.ts AS start, w.count, w.sum, w.min, w.max, w.m2, w.first, w.last,
-            w.first_ts AS "firstTs", w.last_ts AS "lastTs", ${quantiles}, w.revision, d.newest
-       FROM device s
-       CROSS JOIN LATERAL (SELECT max(n.ts) AS newest FROM device o CROSS JOIN LATERAL
-         (${newestPane('ts', 'o.series_id')}) n
-         WHERE o.site = s.site) d
-       CROSS JOIN LATERAL (SELECT * FROM ${level.table} t
-         WHERE t.series_id = s.series_id AND t.ts >= $4 AND t.ts < $5 ORDER BY t.ts LIMIT $6) w
-      WHERE s.metric = $3 ORDER BY w.ts, s.site LIMIT $6`,
-    [query.device, query.site ?? null, query.metric, query.from, query.to, query.limit],
+  const index = levelIndex(level);
+  const { table } = LEVELS[index] as (typeof LEVELS)[number];
+  const rows = await database.query<ReadRecord & { revision: number } & Record<string, unknown>>(
+    `reading windows of series ${seriesId}`,
+    `SELECT ${STATE}, ${readColumns(index, false)}, w.revision FROM ${table} w
+      WHERE w.series_id = $1 AND w.ts >= to_timestamp($2::float8 / 1000) AND w.ts < to_timestamp($3::float8 / 1000)
+      ORDER BY w.ts LIMIT $4`,
+    [seriesId, from, to, limit],
   );
-  return rows.map(({ m2, newest, ...row }) => {
-    const end = row.start.getTime() + level.seconds * 1_000;
-    const watermark = newest.getTime() - options.outOfOrdernessMs;
-    return {
-      ...row,
-      level: level.name,
-      end: new Date(end),
-      sum: finite(row.sum),
-      mean: finite(row.sum / row.count),
-      stddev: row.count < 2 ? null : finite(Math.sqrt(m2 / (row.count - 1))),
-      isFinal: end + options.allowedLatenessMs <= watermark,
-    };
-  });
+  const merger = new WindowMerger();
+  return rows.map((row) => ({
+    figures: readFigures(merger, row.start, [toPieceRow(row)]),
+    revision: row.revision,
+  }));
 }
-
-const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);

@@ -304,16 +304,7 @@ test('the latest value and the finality of a silent device outlive its panes', a
       ts.getTime() - T0,
       value,
     ]),
-    finals: (
-      await queries.windows({
-        device: 'silent',
-        metric: 'often',
-        level: '1h',
-        from: new Date(T0),
-        to: new Date(T0 + HOUR),
-        limit: 10,
-      })
-    ).map(({ isFinal, count }) => [isFinal, count]),
+    finalTo: (await queries.seriesState('silent', undefined, 'often')).map(({ finalTo }) => finalTo - T0),
   });
   const before = await ask();
   await expireWindows(database, lease, RETENTION, () => undefined);

@@ -6,7 +6,7 @@ import { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
 import { atEnd, cutProxy, isolated, until } from '@weir/testkit';
 import { LEVELS } from '@weir/topology';
-import { type Figures, LEVEL_MS, Sketch, WindowPool } from '@weir/windows';
+import { type Figures, LEVEL_MS, meanOf, Sketch, stddevOf, WindowPool } from '@weir/windows';
 import {
   allocateSeries,
   areMoved,
@@ -329,24 +329,20 @@ test('the read model pages devices and knows mean, deviation and what is final',
   const [latest] = await queries.latest('r1');
   assert.deepEqual([latest?.value, latest?.ts.getTime(), latest?.unit], [30, start + 29_001, 'C']);
   assert.deepEqual(await queries.latest('r2'), []);
-  const rows = await queries.windows({
-    device: 'r1',
-    metric: 'm',
-    level: '10s',
-    from: new Date(start),
-    to: new Date(start + 60_000),
-    limit: 10,
-  });
+  const [state] = await queries.seriesState('r1', undefined, 'm');
+  assert.ok(state !== undefined);
+  assert.deepEqual([state.watermark - start, state.finalTo - start], [27_000, 17_000]);
+  const rows = await queries.windows(ids[0]!, { level: '10s', from: start, to: start + 60_000, limit: 10 });
   assert.deepEqual(
-    rows.map((row) => [row.start.getTime() - start, row.count, row.mean, row.isFinal]),
+    rows.map(({ figures }) => [figures.start - start, figures.count, meanOf(figures)]),
     [
-      [0, 20, 5, true],
-      [10_000, 20, 15, false],
-      [20_000, 20, 25, false],
+      [0, 20, 5],
+      [10_000, 20, 15],
+      [20_000, 20, 25],
     ],
   );
   const values = panes.slice(0, 10).flatMap((_, i) => [i, i + 1]);
   const exact = Math.sqrt(values.reduce((sum, value) => sum + (value - 5) ** 2, 0) / 19);
-  assert.ok(Math.abs((rows[0]?.stddev ?? 0) - exact) < 1e-12);
-  assert.ok(Math.abs((rows[0]?.p50 ?? 0) - 5) <= 0.05);
+  assert.ok(Math.abs(stddevOf(rows[0]!.figures) - exact) < 1e-12);
+  assert.ok(Math.abs(rows[0]!.figures.p50 - 5) <= 0.05);
 });

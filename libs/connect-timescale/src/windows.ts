@@ -52,7 +52,7 @@ export async function writeLevel(
   await transaction.query(doing, upsert(level));
 }
 
-interface WindowRecord {
+export interface WindowRecord {
   readonly id: number;
   readonly start: number;
   readonly first_ts: number;
@@ -67,11 +67,14 @@ interface WindowRecord {
   readonly sketch: Buffer | null;
 }
 
-const ms = (column: string): string => `(extract(epoch FROM w.${column}) * 1000)::float8`;
-const STATE = `w.series_id AS id, ${ms('ts')} AS start, ${ms('first_ts')} AS first_ts, ${ms('last_ts')} AS last_ts,
-  w.sum, w.min, w.max, w.m2, w.first, w.last, w.count, w.sketch`;
+/** SQL of a time as epoch milliseconds. */
+export const epochMs = (time: string): string => `(extract(epoch FROM ${time}) * 1000)::float8`;
 
-function toFigures(row: WindowRecord): Figures {
+/** SQL of the columns of a window `w` that `toFigures` takes, all but its sketch. */
+export const STATE = `w.series_id AS id, ${epochMs('w.ts')} AS start, ${epochMs('w.first_ts')} AS first_ts,
+  ${epochMs('w.last_ts')} AS last_ts, w.sum, w.min, w.max, w.m2, w.first, w.last, w.count`;
+
+export function toFigures(row: WindowRecord): Figures {
   return {
     start: row.start,
     count: row.count,
@@ -112,7 +115,7 @@ export async function loadWindows(
   // The outer bounds are constants to the planner's eye when it runs, so whole chunks are left out at the start.
   const rows = await runner.query<WindowRecord & Record<string, unknown>>(
     `loading windows of level ${name}`,
-    `SELECT ${STATE} FROM unnest($1::int[], $2::float8[], $3::float8[]) AS s(id, low, high)
+    `SELECT ${STATE}, w.sketch FROM unnest($1::int[], $2::float8[], $3::float8[]) AS s(id, low, high)
       CROSS JOIN LATERAL (${keptToo(level, PANE_COLUMNS, within)}) w
       ORDER BY w.series_id, w.ts`,
     [
@@ -131,7 +134,7 @@ export async function newestPanes(runner: Runner, ids: readonly number[]): Promi
   if (ids.length === 0) return new Map();
   const rows = await runner.query<{ id: number; newest: number }>(
     'reading the newest windows',
-    `SELECT s.id, ${ms('ts')} AS newest FROM unnest($1::int[]) AS s(id)
+    `SELECT s.id, ${epochMs('w.ts')} AS newest FROM unnest($1::int[]) AS s(id)
       CROSS JOIN LATERAL (${newestPane('ts', 's.id')}) w`,
     [ids],
   );

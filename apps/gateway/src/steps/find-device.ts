@@ -3,25 +3,36 @@ import { ApiProblem } from '../http/problems.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
 
+/**
+ * The one of these that is meant, of the sites that have a device of this name: the one that was named, else the only
+ * one. Throws `device-not-found` or `device-ambiguous`.
+ */
+export function onlySite<T extends { readonly site: string }>(
+  found: readonly T[],
+  name: string,
+  site: string | undefined,
+): T {
+  const shown = name.slice(0, 128);
+  const [only] = site === undefined ? found : found.filter((one) => one.site === site);
+  if (only === undefined) {
+    const where = site === undefined ? '' : ` at site ${site}`;
+    throw new ApiProblem('device-not-found', `No reading of device ${shown}${where} has been stored.`);
+  }
+  if (site === undefined && found.length > 1) {
+    const sites = found.map((one) => one.site).join(', ');
+    throw new ApiProblem('device-ambiguous', `Device ${shown} is at the sites ${sites}; add ?site=.`);
+  }
+  return only;
+}
+
 /** The site of a device: the one that was named, else the only one. Throws when there is none, or no single one. */
 export async function siteOf(store: Store, name: string, site: string | undefined): Promise<string> {
   const sites = await store.sitesOf(name);
-  const shown = name.slice(0, 128);
-  if (site !== undefined) {
-    if (sites.includes(site)) return site;
-    throw new ApiProblem(
-      'device-not-found',
-      `No reading of device ${shown} at site ${site} has been stored.`,
-    );
-  }
-  if (sites.length === 1 && sites[0] !== undefined) return sites[0];
-  if (sites.length === 0) {
-    throw new ApiProblem('device-not-found', `No reading of device ${shown} has been stored.`);
-  }
-  throw new ApiProblem(
-    'device-ambiguous',
-    `Device ${shown} is at the sites ${sites.join(', ')}; add ?site=.`,
-  );
+  return onlySite(
+    sites.map((one) => ({ site: one })),
+    name,
+    site,
+  ).site;
 }
 
 /** One device with its metrics. */

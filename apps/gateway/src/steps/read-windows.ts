@@ -1,12 +1,13 @@
 import { type Window, type WindowList, windowList, type windowsQuery } from '@weir/api';
-import type { WindowRow } from '@weir/connect-timescale';
+import type { Progress, WindowRow } from '@weir/connect-timescale';
 import { LEVELS } from '@weir/topology';
 import type { z } from 'zod';
 import { decodeCursor, encodeCursor } from '../http/cursor.ts';
 import { ApiProblem } from '../http/problems.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
-import { siteOf } from './find-device.ts';
+import { onlySite } from './find-device.ts';
+import { finality, showFigures, time, timeOrNull } from './show-figures.ts';
 
 const HOUR = 3_600_000;
 /** A chart has about as many points as this. */
@@ -20,15 +21,24 @@ export function levelFor(rangeMs: number): Level {
   return fits ?? LEVELS[LEVELS.length - 1]!;
 }
 
+/** The range that was asked for, epoch milliseconds: the hour up to now unless it says otherwise. */
+export function rangeOf(
+  query: { readonly from?: number | undefined; readonly to?: number | undefined },
+  now: number,
+): { readonly from: number; readonly to: number } {
+  const to = query.to ?? now;
+  const from = query.from ?? to - HOUR;
+  if (from >= to) throw new ApiProblem('bad-request', 'from: must lie before `to`.');
+  return { from, to };
+}
+
 /** Windows of one metric of a device in [from, to), oldest first. */
 export function readWindows(store: Store, now: () => number = Date.now) {
   return function readWindows(
     name: string,
     query: z.output<typeof windowsQuery>,
   ): Question<typeof windowList> {
-    const to = query.to ?? now();
-    const from = query.from ?? to - HOUR;
-    if (from >= to) throw new ApiProblem('bad-request', 'from: must lie before `to`.');
+    const { from, to } = rangeOf(query, now());
     const level = LEVELS.find((one) => one.name === query.level) ?? levelFor(to - from);
     const start = query.cursor === undefined ? from : Number(decodeCursor(query.cursor, 1)[0]);
     if (!(start >= from && start <= to)) {
@@ -43,40 +53,37 @@ export function readWindows(store: Store, now: () => number = Date.now) {
       key: `windows:${JSON.stringify([name, site, metric, level.name, query.from, query.to, limit, query.cursor])}`,
       schema: windowList,
       load: async (): Promise<WindowList> => {
-        const where = await siteOf(store, name, site);
-        const rows = await store.windows({
-          device: name,
-          site: where,
-          metric,
-          level: level.name,
-          from: new Date(start),
-          to: new Date(to),
-          limit: limit + 1,
-        });
-        const found = await store.device(name, where);
+        const state = onlySite(await store.seriesState(name, site, metric), name, site);
+        const range = { level: level.name, from: start, to, limit: limit + 1 };
+        const rows = state.seriesId === null ? [] : await store.windows(state.seriesId, range);
         const after = rows[limit];
         return {
           device: name,
-          site: where,
+          site: state.site,
           metric,
-          unit: found?.metrics.find((one) => one.name === metric)?.unit ?? null,
+          unit: state.unit,
           level: level.name,
           seconds: level.seconds,
-          from: new Date(from).toISOString(),
-          to: new Date(to).toISOString(),
-          windows: rows.slice(0, limit).map(asWindow),
-          next: after === undefined ? null : encodeCursor([after.start.getTime()]),
+          from: time(from),
+          to: time(to),
+          watermark: timeOrNull(state.watermark),
+          windows: rows.slice(0, limit).map((row) => showWindow(row, level, state)),
+          next: after === undefined ? null : encodeCursor([after.figures.start]),
         };
       },
     };
   };
 }
 
-function asWindow(row: WindowRow): Window {
-  const { count, sum, min, max, mean, stddev, first, last, p50, p90, p99, revision } = row;
+/** A stored window as the API shows it. */
+export function showWindow({ figures, revision }: WindowRow, level: Level, progress: Progress): Window {
+  const lengthMs = level.seconds * 1_000;
+  const end = figures.start + lengthMs;
   return {
-    start: row.start.toISOString(),
-    ...{ count, sum, min, max, mean, stddev, first, last, p50, p90, p99, revision },
-    final: row.isFinal,
+    start: time(figures.start),
+    end: time(end),
+    ...showFigures(figures, lengthMs),
+    revision,
+    ...finality(end, progress),
   };
 }

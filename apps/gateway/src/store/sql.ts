@@ -27,7 +27,7 @@ class Values {
 /** Windows and alerts as everybody reads them; devices with a search that only the gateway needs. */
 export function sqlStore(
   database: Pick<Database, 'query'>,
-  queries: Pick<Queries, 'latest' | 'windows'>,
+  queries: Pick<Queries, 'latest' | 'seriesState' | 'windows' | 'pieces' | 'summaries'>,
   alerts: AlertQueries,
 ): Store {
   const devices = async (where: readonly string[], values: Values, limit: number): Promise<Device[]> => {
@@ -80,13 +80,17 @@ export function sqlStore(
       return rows.map(({ site }) => site);
     },
     latest: (device, site) => queries.latest(device, site),
-    windows: (query) => queries.windows(query),
-    alerts: async (page) => (await alerts.listAlerts(page)).map(asAlert),
+    seriesState: (device, site, metric) => queries.seriesState(device, site, metric),
+    windows: (seriesId, query) => queries.windows(seriesId, query),
+    pieces: (seriesId, pieces) => queries.pieces(seriesId, pieces),
+    summaries: (query) => queries.summaries(query),
+    alerts: async (page) => (await alerts.listAlerts(page)).map(showAlert),
     firingAlerts: () => alerts.firingAlerts(),
   };
 }
 
-function asAlert(row: AlertRow): Alert {
+/** An alert as the API shows it. */
+export function showAlert(row: AlertRow): Alert {
   return {
     ...row,
     startedAt: row.startedAt.toISOString(),

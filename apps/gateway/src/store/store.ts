@@ -1,5 +1,5 @@
 import type { Alert, Device } from '@weir/api';
-import type { AlertsQuery, LatestValue, WindowRow, WindowsQuery } from '@weir/connect-timescale';
+import type { AlertsQuery, Queries } from '@weir/connect-timescale';
 
 export interface DevicesPage {
   readonly site?: string | undefined;
@@ -9,14 +9,12 @@ export interface DevicesPage {
   readonly limit: number;
 }
 /** What the gateway reads from the database. Every call throws `WeirError`, transient when the database is away. */
-export interface Store {
+export interface Store extends Pick<Queries, 'latest' | 'seriesState' | 'windows' | 'pieces' | 'summaries'> {
   /** By site and name; `after` is the last of the page before. */
   devices(page: DevicesPage): Promise<Device[]>;
   device(name: string, site: string): Promise<Device | null>;
   /** Sites that have a device of this name. */
   sitesOf(device: string): Promise<string[]>;
-  latest(device: string, site: string): Promise<readonly LatestValue[]>;
-  windows(query: WindowsQuery): Promise<readonly WindowRow[]>;
   /** Newest change first. */
   alerts(query: AlertsQuery): Promise<Alert[]>;
   firingAlerts(): Promise<number>;

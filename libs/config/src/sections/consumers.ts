@@ -83,6 +83,11 @@ export const gatewaySection = z
     staleTtl: duration()
       .prefault('60s')
       .describe('Age up to which a stale answer is served while the database is away'),
+    silentAfter: duration()
+      .prefault('60s')
+      .describe(
+        'A device of which nothing arrived for so long is shown as silent; its row is up to 15 s behind, so not less than 20s',
+      ),
     rateLimit: whole(1, 1_000_000).default(600).describe('API requests a minute of one client address'),
     liveBuffer: whole(1, 1_000_000)
       .default(5_000)

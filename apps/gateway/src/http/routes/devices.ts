@@ -1,11 +1,17 @@
 import * as api from '@weir/api';
 import { findDevice, readLatest } from '../../steps/find-device.ts';
 import { listDevices } from '../../steps/list-devices.ts';
+import { readSummary } from '../../steps/read-summary.ts';
 import { errors, plain, type RouteGroup, typed } from './parts.ts';
 
-export const deviceRoutes: RouteGroup = (app, { store, answer }) => {
+export const deviceRoutes: RouteGroup = (app, { store, answer, silentAfter }) => {
   const routes = typed(app);
-  const questions = { devices: listDevices(store), device: findDevice(store), latest: readLatest(store) };
+  const questions = {
+    devices: listDevices(store),
+    device: findDevice(store),
+    latest: readLatest(store),
+    summary: readSummary(store, silentAfter),
+  };
 
   routes.route({
     method: 'GET',
@@ -43,5 +49,20 @@ export const deviceRoutes: RouteGroup = (app, { store, answer }) => {
     },
     handler: (request, reply) =>
       answer(...plain(request, reply), questions.latest(request.params.id, request.query.site)),
+  });
+  routes.route({
+    method: 'GET',
+    url: '/devices/:id/summary',
+    schema: {
+      tags: ['devices'],
+      summary: 'All that is known of a device',
+      description:
+        'Newest values, current and last closed windows, open alerts, whether it is silent, its clock and its sequence numbers.',
+      params: api.deviceParams,
+      querystring: api.summaryQuery,
+      response: { 200: api.summary, ...errors },
+    },
+    handler: (request, reply) =>
+      answer(...plain(request, reply), questions.summary(request.params.id, request.query)),
   });
 };

@@ -11,6 +11,8 @@ export interface RouteParts {
   readonly answer: AnswerCached;
   readonly status: StatusCollector;
   readonly hub: LiveHub;
+  /** Milliseconds; see `gateway.silentAfter`. */
+  readonly silentAfter: number;
 }
 
 /** Adds the routes of one group; one file for each group. */

@@ -1,0 +1,80 @@
+import { type Summary, summary, type summaryQuery } from '@weir/api';
+import type { DeviceState, LevelState } from '@weir/connect-timescale';
+import { LEVELS } from '@weir/topology';
+import type { z } from 'zod';
+import { showAlert } from '../store/sql.ts';
+import type { Store } from '../store/store.ts';
+import type { Question } from './answer-cached.ts';
+import { onlySite } from './find-device.ts';
+import { type Level, showWindow } from './read-windows.ts';
+import { finality, showFigures, time, timeOrNull } from './show-figures.ts';
+
+/**
+ * All that is known of a device, with one question to the database.
+ * @param silentAfterMs a device of which nothing arrived for so long is silent
+ */
+export function readSummary(store: Store, silentAfterMs: number) {
+  return function readSummary(
+    name: string,
+    { site, levels }: z.output<typeof summaryQuery>,
+  ): Question<typeof summary> {
+    return {
+      key: `summary:${JSON.stringify([name, site, levels])}`,
+      schema: summary,
+      load: async (): Promise<Summary> => {
+        const state = onlySite(await store.summaries({ device: name, site, levels }), name, site);
+        const { facts, metrics, alerts } = state;
+        const clock = facts?.clock ?? null;
+        return {
+          device: name,
+          site: state.site,
+          at: time(state.now),
+          watermark: timeOrNull(state.watermark),
+          liveness: livenessOf(state, silentAfterMs),
+          clock: clock === null ? null : { ...clock, at: time(clock.at) },
+          sequence: facts?.sequence ?? null,
+          readings: facts === null ? null : { duplicates: facts.duplicates, late: facts.late },
+          metrics: metrics.map(({ metric, unit, value, ts, levels: windows }) => ({
+            metric,
+            unit,
+            value,
+            at: ts === null ? null : time(ts),
+            windows: windows.map((one) => showLevel(one, state)),
+          })),
+          alerts: alerts.map(showAlert),
+        };
+      },
+    };
+  };
+}
+
+function livenessOf({ facts, now }: DeviceState, silentAfterMs: number): Summary['liveness'] {
+  if (facts === null) return { state: 'unknown', lastSeen: null, silentForSeconds: null };
+  const silentMs = now - facts.lastSeen;
+  const silent = silentMs >= silentAfterMs;
+  return {
+    state: silent ? 'silent' : 'online',
+    lastSeen: time(facts.lastSeen),
+    silentForSeconds: silent ? silentMs / 1_000 : null,
+  };
+}
+
+function showLevel(
+  { level: name, current, closed }: LevelState,
+  state: DeviceState,
+): Summary['metrics'][number]['windows'][number] {
+  const level = LEVELS.find((one) => one.name === name) as Level;
+  const lengthMs = level.seconds * 1_000;
+  let now = null;
+  if (current !== null) {
+    const end = current.start + lengthMs;
+    const length = { start: time(current.start), end: time(end) };
+    now = { ...length, ...showFigures(current, lengthMs), ...finality(end, state) };
+  }
+  return {
+    level: name,
+    current: now,
+    lastClosed:
+      closed === null ? null : showWindow({ figures: closed, revision: closed.revision }, level, state),
+  };
+}
