@@ -4,6 +4,7 @@ export * from './device-sequence.ts';
 export { type NeededRows, openFloors } from './engine.ts';
 export { type ForcedReading, lateIdentity } from './forced.ts';
 export * from './levels.ts';
+export * from './merger.ts';
 export * from './partition.ts';
 export * from './recompute.ts';
 export { Rollup, type RollupFigures, type RollupRow } from './rollup.ts';
