@@ -19,14 +19,21 @@ const DEVICE_FLAGS = 9;
 const TOUCHED = 1;
 const OPEN = 2;
 
-/** Of a series; the open windows of levels 1 and up stand at OPEN_WINDOW + level. */
-const SERIES_WORDS = 10;
-const DEVICE = 0;
-const NEXT_SERIES = 1;
+/** Of a series: end of the open window that closes first, then words. */
+const SERIES_FLOATS = 4;
+const SERIES_WORDS = 8;
+const NEXT_CLOSE = 0;
+const DEVICE = 2;
+const NEXT_SERIES = 3;
 /** The pane made last; each links to the one made before it. */
-const PANE = 2;
-const PANES = 3;
-const OPEN_WINDOW = 3;
+const PANE = 4;
+const PANES = 5;
+/** Its block of slots: one for the open window of each level from 1 up, then some panes. */
+const BLOCK = 6;
+/** Bit `level`: that window is open. Bits from PANE_BITS up: that pane of the block is in use. */
+const IN_USE = 7;
+const PANE_BITS = 8;
+const MOST_BLOCK_PANES = 8;
 
 /** Of a pane: it changed since its row was handed out. */
 const DIRTY = 1;
@@ -85,7 +92,10 @@ export class WindowEngine {
   private readonly options: WindowOptions;
   private devices = new Float64Array(DEVICE_FLOATS << 4);
   private deviceWords = new Uint32Array(this.devices.buffer);
-  private series = new Uint32Array(SERIES_WORDS << 4);
+  private seriesFloats = new Float64Array(SERIES_FLOATS << 4);
+  private series = new Uint32Array(this.seriesFloats.buffer);
+  /** Panes that a block has room for: those that are open at a time, and one more. Others have slots of their own. */
+  private readonly blockPanes: number;
   private deviceCount = 0;
   private seriesCount = 0;
   private touched: number[] = [];
@@ -95,10 +105,15 @@ export class WindowEngine {
   private readonly cold = new Map<number, number[]>();
   private readonly supplied = new Map<number, Rows>();
   private readonly manyPanes = new Map<number, Map<number, number>>();
-  private scratch: number[] = [];
+  /** Panes of one series in start order. */
+  private order = new Uint32Array(64);
+  private expiredBefore: readonly number[] = LEVEL_MS.map(() => Number.NEGATIVE_INFINITY);
+  /** By series, panes of `cold` that lie beyond the allowed lateness: rows below their windows may have expired. */
+  private readonly beyond = new Map<number, Set<number>>();
 
   constructor(options: WindowOptions) {
     this.options = options;
+    this.blockPanes = Math.min(MOST_BLOCK_PANES, Math.ceil(options.outOfOrdernessMs / PANE_MS) + 2);
   }
 
   addDevice(): number {
@@ -117,11 +132,14 @@ export class WindowEngine {
 
   addSeries(device: number): number {
     const series = this.seriesCount++;
-    if (this.seriesCount * SERIES_WORDS > this.series.length) {
-      const next = new Uint32Array(this.series.length * 2);
-      next.set(this.series);
-      this.series = next;
+    if (this.seriesCount * SERIES_FLOATS > this.seriesFloats.length) {
+      const next = new Float64Array(this.seriesFloats.length * 2);
+      next.set(this.seriesFloats);
+      this.seriesFloats = next;
+      this.series = new Uint32Array(next.buffer);
     }
+    this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] = Number.POSITIVE_INFINITY;
+    this.series[series * SERIES_WORDS + BLOCK] = this.windows.block(TOP + this.blockPanes);
     const first = device * DEVICE_WORDS + FIRST_SERIES;
     this.series[series * SERIES_WORDS + DEVICE] = device;
     this.series[series * SERIES_WORDS + NEXT_SERIES] = this.deviceWords[first] as number;
@@ -194,10 +212,56 @@ export class WindowEngine {
       const window = index.get(start);
       if (window !== undefined) return window;
     }
-    const made = windows.make(start);
+    const made = this.makePane(series, start);
     this.push(series, made);
     this.manyPanes.get(series)?.set(start, made);
     return made;
+  }
+
+  /** A slot of the series' block, or one of its own when the block is full. */
+  private makePane(series: number, start: number): number {
+    const at = series * SERIES_WORDS;
+    const inUse = this.series[at + IN_USE] as number;
+    for (let i = 0; i < this.blockPanes; i++) {
+      const bit = 1 << (PANE_BITS + i);
+      if ((inUse & bit) !== 0) continue;
+      this.series[at + IN_USE] = inUse | bit;
+      const pane = (this.series[at + BLOCK] as number) + TOP + i;
+      this.windows.begin(pane, start, 0);
+      return pane;
+    }
+    return this.windows.make(start);
+  }
+
+  private releasePane(series: number, pane: number): void {
+    const at = series * SERIES_WORDS;
+    const place = pane - (this.series[at + BLOCK] as number) - TOP;
+    if (place < 0 || place >= this.blockPanes) {
+      this.windows.release(pane);
+    } else {
+      // Only a pane of more than two readings has a sketch.
+      if (this.windows.count(pane) > 2) this.windows.drop(pane);
+      this.series[at + IN_USE] = (this.series[at + IN_USE] as number) & ~(1 << (PANE_BITS + place));
+    }
+  }
+
+  /** The open window of a level above 0; 0: none. */
+  private open(series: number, level: number): number {
+    const at = series * SERIES_WORDS;
+    if (((this.series[at + IN_USE] as number) & (1 << level)) === 0) return 0;
+    return (this.series[at + BLOCK] as number) + level - 1;
+  }
+
+  /** Begins the open window of a level; there must be none. */
+  private begin(series: number, level: number, start: number, flags: number): number {
+    const at = series * SERIES_WORDS;
+    const window = (this.series[at + BLOCK] as number) + level - 1;
+    this.windows.begin(window, start, flags);
+    this.series[at + IN_USE] = (this.series[at + IN_USE] as number) | (1 << level);
+    const end = start + (LEVEL_MS[level] as number);
+    if (end < (this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] as number))
+      this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] = end;
+    return window;
   }
 
   private push(series: number, pane: number): void {
@@ -207,22 +271,25 @@ export class WindowEngine {
     this.series[at + PANES] = (this.series[at + PANES] as number) + 1;
   }
 
-  /** The panes of a series in start order, in an array that the next call uses again. */
-  private panes(series: number): number[] {
-    const { windows, scratch } = this;
+  /** Puts the panes of a series into `order`, by start, and returns how many they are. */
+  private sortPanes(series: number): number {
+    const { windows } = this;
     const at = series * SERIES_WORDS;
-    let n = this.series[at + PANES] as number;
-    scratch.length = n;
+    const n = this.series[at + PANES] as number;
+    if (n > this.order.length) this.order = new Uint32Array(2 * n);
+    const { order } = this;
     let sorted = true;
     let later = Number.POSITIVE_INFINITY;
-    for (let window = this.series[at + PANE] as number; window !== 0; window = windows.link(window)) {
-      scratch[--n] = window;
+    let window = this.series[at + PANE] as number;
+    for (let i = n - 1; i >= 0; i--) {
+      order[i] = window;
       const start = windows.start(window);
       if (start > later) sorted = false;
       later = start;
+      window = windows.link(window);
     }
-    if (!sorted) scratch.sort((a, b) => windows.start(a) - windows.start(b));
-    return scratch;
+    if (!sorted) order.subarray(0, n).sort((a, b) => windows.start(a) - windows.start(b));
+    return n;
   }
 
   private isSilent(device: number, now: number): boolean {
@@ -236,6 +303,26 @@ export class WindowEngine {
     if (this.touched.length > 0) return true;
     for (let device = 0; device < this.deviceCount; device++) if (this.isSilent(device, now)) return true;
     return false;
+  }
+
+  /** As `add`, for a reading that counts although it is late. */
+  addLate(device: number, series: number, pane: number, value: number, ts: number): void {
+    this.add(device, series, pane, value, ts);
+    const panes = this.beyond.get(series);
+    if (panes === undefined) this.beyond.set(series, new Set([pane]));
+    else panes.add(pane);
+  }
+
+  get hasLate(): boolean {
+    return this.beyond.size > 0;
+  }
+
+  /**
+   * Windows of a level that start before its time here have lost their rows, or are about to. A reading that counts
+   * although it is late writes none of them again, and goes straight into the rows of the window above.
+   */
+  setExpired(before: readonly number[]): void {
+    this.expiredBefore = before;
   }
 
   /**
@@ -306,10 +393,12 @@ export class WindowEngine {
       windows.start(window) < to &&
       (windows.flags(window) & SHOWN) === 0;
     if (this.cold.has(series)) return true;
-    const at = series * SERIES_WORDS;
-    for (let below = 1; below <= level; below++)
-      if (differs(this.series[at + OPEN_WINDOW + below] as number)) return true;
-    for (let window = this.series[at + PANE] as number; window !== 0; window = windows.link(window))
+    for (let below = 1; below <= level; below++) if (differs(this.open(series, below))) return true;
+    for (
+      let window = this.series[series * SERIES_WORDS + PANE] as number;
+      window !== 0;
+      window = windows.link(window)
+    )
       if (differs(window)) return true;
     return false;
   }
@@ -342,6 +431,7 @@ export class WindowEngine {
     this.silent = [];
     this.supplied.clear();
     this.cold.clear();
+    this.beyond.clear();
     this.manyPanes.clear();
   }
 
@@ -354,11 +444,12 @@ export class WindowEngine {
     for (let series = this.first(device); series !== NONE; series = this.next(series)) {
       if (this.cold.size > 0 && this.cold.has(series)) this.recompute(series, closedTo, emit);
       const s = series * SERIES_WORDS;
-      const panes = this.panes(series);
+      const n = this.sortPanes(series);
+      const { order } = this;
       this.series[s + PANE] = 0;
       this.series[s + PANES] = 0;
-      for (let i = 0; i < panes.length; i++) {
-        const pane = panes[i] as number;
+      for (let i = 0; i < n; i++) {
+        const pane = order[i] as number;
         const flags = windows.flags(pane);
         if ((flags & DIRTY) !== 0) {
           emit(0, series, pane, null, (flags & WRITTEN) !== 0);
@@ -366,33 +457,37 @@ export class WindowEngine {
         }
         if (windows.start(pane) + PANE_MS <= watermark) {
           this.merge(series, 1, pane, emit);
-          windows.release(pane);
+          this.releasePane(series, pane);
         } else this.push(series, pane);
       }
-      for (let level = 1; level < LEVEL_COUNT; level++) {
-        const window = this.series[s + OPEN_WINDOW + level] as number;
-        if (window !== 0 && windows.start(window) + (LEVEL_MS[level] as number) <= watermark)
-          this.close(series, level, window, emit);
-      }
+      if (watermark >= (this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] as number))
+        this.closePassed(series, watermark, emit);
     }
     this.devices[at + CLOSED_TO] = watermark;
+  }
+
+  private closePassed(series: number, watermark: number, emit: Emit): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (let level = 1; level < LEVEL_COUNT; level++) {
+      const window = this.open(series, level);
+      if (window === 0) continue;
+      const end = this.windows.start(window) + (LEVEL_MS[level] as number);
+      if (end <= watermark) this.close(series, level, window, emit);
+      else if (end < next) next = end;
+    }
+    this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] = next;
   }
 
   /** Takes a closed child into the open window of `level`; one that ends before it is closed first. */
   private merge(series: number, level: number, child: number, emit: Emit): void {
     const { windows } = this;
-    const at = series * SERIES_WORDS + OPEN_WINDOW + level;
     const start = alignDown(windows.start(child), LEVEL_MS[level] as number);
-    let window = this.series[at] as number;
+    let window = this.open(series, level);
     if (window !== 0 && windows.start(window) !== start) {
       this.close(series, level, window, emit);
       window = 0;
     }
-    if (window === 0) {
-      window = windows.make(start);
-      windows.setFlags(window, SHOWN);
-      this.series[at] = window;
-    }
+    if (window === 0) window = this.begin(series, level, start, SHOWN);
     windows.setFlags(window, windows.flags(window) & windows.flags(child));
     windows.take(window, child);
   }
@@ -406,8 +501,8 @@ export class WindowEngine {
       emit(level, series, window, stored ? this.previous(series, level, start) : null, stored);
     }
     if (level < TOP) this.merge(series, level + 1, window, emit);
-    windows.release(window);
-    this.series[series * SERIES_WORDS + OPEN_WINDOW + level] = 0;
+    const at = series * SERIES_WORDS + IN_USE;
+    this.series[at] = (this.series[at] as number) & ~(1 << level);
   }
 
   private previous(series: number, level: number, start: number): Figures | null {
@@ -418,10 +513,12 @@ export class WindowEngine {
   private recompute(series: number, closedTo: number, emit: Emit): void {
     const { windows } = this;
     const readings = this.cold.get(series) as number[];
+    const beyond = this.beyond.get(series);
     let children = this.closedRows(series, 0, closedTo);
     let changed = new Set<number>();
     for (let i = 0; i < readings.length; i += 3) {
       const start = readings[i] as number;
+      if (beyond?.has(start) && this.isGone(start, 0, closedTo)) continue;
       let pane = children.get(start);
       if (pane === undefined) {
         pane = windows.make(start);
@@ -436,17 +533,21 @@ export class WindowEngine {
       const own = this.closedRows(series, level, closedTo);
       const parents = new Set(Array.from(changed, (start) => alignDown(start, size)));
       const starts = ascending(children.keys());
-      changed = new Set();
+      changed = beyond === undefined ? new Set() : this.mergeLate(series, level, own, closedTo, beyond);
+      for (const start of ascending(changed)) {
+        parents.delete(start);
+        emit(level, series, own.get(start) as number, this.previous(series, level, start), true);
+      }
       for (const parent of ascending(parents)) {
         const window = windows.make(parent);
         for (const start of starts)
           if (start >= parent && start < parent + size) windows.take(window, children.get(start) as number);
-        const place = series * SERIES_WORDS + OPEN_WINDOW + level;
-        const old = parent + size > closedTo ? (this.series[place] as number) : (own.get(parent) ?? 0);
-        if (old !== 0) windows.release(old);
         if (parent + size > closedTo) {
-          this.series[place] = window;
+          if (this.open(series, level) === 0) this.begin(series, level, parent, 0);
+          windows.move(window, this.open(series, level));
         } else {
+          const old = own.get(parent);
+          if (old !== undefined) windows.release(old);
           emit(level, series, window, this.previous(series, level, parent), true);
           own.set(parent, window);
           changed.add(parent);
@@ -456,6 +557,46 @@ export class WindowEngine {
       children = own;
     }
     for (const child of children.values()) windows.release(child);
+  }
+
+  /**
+   * Takes late readings straight into those windows of `level` whose children are not all there any more, in log
+   * order. Counts, extremes, first, last and sketches are what they would have been; sums and deviations but for
+   * rounding. Answers the windows that changed.
+   */
+  private mergeLate(
+    series: number,
+    level: number,
+    own: Map<number, number>,
+    closedTo: number,
+    beyond: ReadonlySet<number>,
+  ): Set<number> {
+    const { windows } = this;
+    const size = LEVEL_MS[level] as number;
+    const childless = this.expiredBefore[level - 1] as number;
+    const changed = new Set<number>();
+    const readings = this.cold.get(series) as number[];
+    for (let i = 0; i < readings.length; i += 3) {
+      const pane = readings[i] as number;
+      const start = alignDown(pane, size);
+      if (start >= childless || start + size > closedTo || !beyond.has(pane)) continue;
+      if (this.isGone(pane, level, closedTo)) continue;
+      const window = own.get(start) ?? windows.make(start);
+      const reading = windows.make(pane);
+      windows.add(reading, readings[i + 1] as number, readings[i + 2] as number, 0);
+      windows.take(window, reading);
+      windows.release(reading);
+      own.set(start, window);
+      changed.add(start);
+    }
+    return changed;
+  }
+
+  /** Whether the row at `level` above a pane has expired and is not kept for an open window that is made of it. */
+  private isGone(pane: number, level: number, closedTo: number): boolean {
+    if (alignDown(pane, LEVEL_MS[level] as number) >= (this.expiredBefore[level] as number)) return false;
+    const above = LEVEL_MS[level + 1];
+    return above === undefined || alignDown(pane, above) + above <= closedTo;
   }
 
   /** The supplied rows of windows that had closed, loaded; the caller releases them. */
@@ -469,12 +610,11 @@ export class WindowEngine {
   /** Hands out the open windows as they are, as far as they were not handed out so before. Changes no figures. */
   private show(series: number, emit: (level: number, series: number, window: number) => void): void {
     const { windows } = this;
-    const at = series * SERIES_WORDS;
-    const panes = [...this.panes(series)];
+    const panes = [...this.order.subarray(0, this.sortPanes(series))];
     let below: readonly number[] = panes;
     for (let level = 1; level < LEVEL_COUNT; level++) {
       const here: number[] = [];
-      const open = this.series[at + OPEN_WINDOW + level] as number;
+      const open = this.open(series, level);
       let current = 0;
       if (open !== 0) {
         current = windows.copy(open);
@@ -523,7 +663,8 @@ export class WindowEngine {
       const open = start + (LEVEL_MS[level] as number) > closedTo;
       if (open && level > 0) counts.set(start * LEVEL_COUNT + level, count);
       if (open && level === 0) {
-        const pane = windows.load(figures);
+        const pane = this.makePane(series, start);
+        windows.move(windows.load(figures), pane);
         windows.setFlags(pane, WRITTEN);
         this.push(series, pane);
       }
@@ -531,9 +672,7 @@ export class WindowEngine {
       const parent = alignDown(start, LEVEL_MS[level + 1] as number);
       if (parent + (LEVEL_MS[level + 1] as number) <= closedTo) continue;
       const child = windows.load(figures);
-      if (this.series[s + OPEN_WINDOW + level + 1] === 0)
-        this.series[s + OPEN_WINDOW + level + 1] = windows.make(parent);
-      windows.take(this.series[s + OPEN_WINDOW + level + 1] as number, child);
+      windows.take(this.open(series, level + 1) || this.begin(series, level + 1, parent, 0), child);
       windows.release(child);
     }
     if (counts.size > 0) this.devices[device * DEVICE_FLOATS + WRITTEN_TO] = this.newest(device);
@@ -547,7 +686,7 @@ export class WindowEngine {
     for (let pane = this.series[s + PANE] as number; pane !== 0; pane = windows.link(pane))
       windows.setFlags(pane, WRITTEN);
     for (let level = 1; level < LEVEL_COUNT; level++) {
-      const window = this.series[s + OPEN_WINDOW + level] as number;
+      const window = this.open(series, level);
       if (window !== 0) windows.setFlags(window, 0);
     }
   }

@@ -232,11 +232,26 @@ export class PartitionState {
    */
   settleForced(refused: ReadonlySet<string>): readonly ForcedReading[] {
     const settled = this.forced.settle(refused, ({ device, series, pane, value, ts }) => {
-      this.engine.add(device.index, series.index, pane, value, ts);
+      if (this.engine.isLate(device.index, pane))
+        this.engine.addLate(device.index, series.index, pane, value, ts);
+      else this.engine.add(device.index, series.index, pane, value, ts);
     });
     this.counts.replayed += settled.counted.length;
     this.counts.replayedAgain += settled.refused;
     return settled.counted;
+  }
+
+  /**
+   * By level, the time (epoch milliseconds) before which its rows are expired. Ask before `neededRows` when forced
+   * readings were settled: what they change is then merged into the finest rows that are left.
+   */
+  setExpired(before: readonly number[]): void {
+    this.engine.setExpired(before);
+  }
+
+  /** Whether the next `collect` counts forced readings. */
+  get bringsBack(): boolean {
+    return this.engine.hasLate;
   }
 
   /** For a fold that cannot trust replays to be of readings which *it* buried: `takeLate` names those from now on. */

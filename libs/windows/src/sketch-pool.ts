@@ -38,6 +38,11 @@ export class SketchPool {
     return this.allocate(0);
   }
 
+  /** Empties a sketch; it keeps its place. */
+  clear(sketch: number): void {
+    this.words[sketch] = (this.words[sketch] as number) & CLASS_MASK;
+  }
+
   release(sketch: number): void {
     const size = (this.words[sketch] as number) & CLASS_MASK;
     this.words[sketch + 1] = this.free[size] ?? 0;
@@ -82,7 +87,8 @@ export class SketchPool {
     }
     const now = this.words;
     const end = into + length;
-    if (at < end) now.copyWithin(at + 2, at + 1, end + 1);
+    // A loop: the call of copyWithin costs more than the few words that it moves.
+    for (let i = end; i > at; i--) now[i + 1] = now[i] as number;
     now[at + 1] = key * (MAX_COUNT + 1) + 1;
     now[into] = (((length + 1) << CLASS_BITS) | ((now[into] as number) & CLASS_MASK)) >>> 0;
     if (this.span(into) < MAX_SPAN) return into;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { encodeEnvelope, envelopePrefix } from '@weir/reading';
 import { LEVELS } from '@weir/topology';
 import fc from 'fast-check';
+import { alignDown, LEVEL_MS } from './levels.ts';
 import { PartitionState } from './partition.ts';
 import { plainKey } from './recompute.ts';
 import { Sketch } from './sketch.ts';
@@ -24,6 +25,8 @@ export class Harness {
   ids = new Map<string, number>();
   state: PartitionState;
   readonly counts = noCounts();
+  /** By level: rows that start before it are gone, but for those that `expire` kept. */
+  expired: readonly number[] = LEVELS.map(() => Number.NEGATIVE_INFINITY);
   /** Identities of the late readings that were replayed. */
   readonly forced = new Set<string>();
   /** Dead letters; those of a commit that was lost occur again. */
@@ -43,6 +46,7 @@ export class Harness {
   commit(now = 0): void {
     for (const series of this.state.freshSeries()) series.id = this.idOf(series);
     for (const { identity } of this.state.settleForced(this.forced)) this.forced.add(identity);
+    this.state.setExpired(this.expired);
     for (const { series, level, from, to } of this.state.neededRows(now, true)) {
       const id = this.state.idOf(series);
       for (const row of this.rows.values()) {
@@ -66,6 +70,21 @@ export class Harness {
     const counts = this.state.takeCounts();
     for (const key of Object.keys(counts) as (keyof typeof counts)[]) this.counts[key] += counts[key];
     this.letters.push(...this.state.takeBuried());
+  }
+
+  /** Drops rows as retention does: not those of which windows are made that may still change without a replay. */
+  expire(before: readonly number[]): void {
+    this.expired = before;
+    const newest = new Map<string, number>();
+    for (const { device, level, start } of this.rows.values())
+      if (level === 0) newest.set(device, Math.max(start, newest.get(device) ?? start));
+    const { outOfOrdernessMs, allowedLatenessMs } = this.options;
+    for (const [key, { device, level, start }] of this.rows) {
+      const above = LEVEL_MS[Math.min(level + 1, LEVELS.length - 1)] as number;
+      const needed = (newest.get(device) as number) - outOfOrdernessMs - allowedLatenessMs;
+      if (start < (before[level] as number) && alignDown(start, above) + above <= needed)
+        this.rows.delete(key);
+    }
   }
 
   /** Forgets everything that is not committed, and starts again from rows and log. */

@@ -2,25 +2,31 @@ import type { SketchView } from './sketch.ts';
 import { PooledSketch, SketchPool } from './sketch-pool.ts';
 import type { Figures } from './window.ts';
 
-/** A slot is ten 64-bit words: seven floats, then six unsigned integers. */
-const FLOATS = 10;
-const WORDS = 20;
-const SUM = 1;
-const MIN = 2;
-const MAX = 3;
-const M2 = 4;
-const FIRST = 5;
-const LAST = 6;
-const COUNT = 14;
+/** Of the part of a slot that a single reading fills: start, first value, then words. Half a cache line. */
+const HEAD_FLOATS = 4;
+const HEAD_WORDS = 8;
+const FIRST = 1;
+const COUNT = 4;
 /** Event times count from the start of the window. */
-const FIRST_AFTER = 15;
-const LAST_AFTER = 16;
-const SKETCH = 17;
-const LINK = 18;
-const FLAGS = 19;
+const FIRST_AFTER = 5;
+const FLAGS = 6;
+const LINK = 7;
+
+/** Of the rest, which means something from the second reading on; a window of one reading has it from the first. */
+const TAIL_FLOATS = 6;
+const TAIL_WORDS = 12;
+const SUM = 0;
+const MIN = 1;
+const MAX = 2;
+const M2 = 3;
+const LAST = 4;
+const LAST_AFTER = 10;
+/** 0: none, as in a pane of one or two readings. */
+const SKETCH = 11;
 
 /**
- * Windows being built, in one array of 80 bytes a window. 1 s panes take readings, windows of higher levels take their
+ * Windows being built, 80 bytes each: slots in blocks, for those who keep windows of one series
+ * side by side (a reading then touches few cache lines), and single ones. 1 s panes take readings, windows of higher levels take their
  * children in start order; both are deterministic, so the same readings in the same order give the same bits. A window
  * is the index of its slot; 0 is none.
  *
@@ -31,230 +37,300 @@ const FLAGS = 19;
  */
 export class WindowPool {
   readonly sketches = new SketchPool();
-  private floats = new Float64Array(FLOATS << 6);
-  private words = new Uint32Array(this.floats.buffer);
+  private heads = new Float64Array(HEAD_FLOATS << 6);
+  private headWords = new Uint32Array(this.heads.buffer);
+  private tails = new Float64Array(TAIL_FLOATS << 6);
+  private tailWords = new Uint32Array(this.tails.buffer);
   private used = 1;
   private free = 0;
 
   /** Bytes in use, free slots included; sketches apart. */
   get bytes(): number {
-    return this.used * FLOATS * 8;
+    return this.used * (HEAD_FLOATS + TAIL_FLOATS) * 8;
   }
 
+  /** The first of `n` slots side by side, for good; each must `begin` before it is used. */
+  block(n: number): number {
+    const first = this.used;
+    this.used += n;
+    while (this.used * HEAD_FLOATS > this.heads.length) {
+      this.heads = twice(this.heads);
+      this.headWords = new Uint32Array(this.heads.buffer);
+      this.tails = twice(this.tails);
+      this.tailWords = new Uint32Array(this.tails.buffer);
+    }
+    return first;
+  }
+
+  /** An empty window in a slot of its own, until `release`. */
   make(start: number): number {
     let window = this.free;
-    if (window !== 0) {
-      this.free = this.words[window * WORDS + LINK] as number;
-    } else {
-      window = this.used++;
-      if (this.used * FLOATS > this.floats.length) {
-        const next = new Float64Array(this.floats.length * 2);
-        next.set(this.floats);
-        this.floats = next;
-        this.words = new Uint32Array(next.buffer);
-      }
-    }
-    const { words } = this;
-    const at = window * WORDS;
-    this.floats[window * FLOATS] = start;
-    words[at + COUNT] = 0;
-    words[at + SKETCH] = 0;
-    words[at + LINK] = 0;
-    words[at + FLAGS] = 0;
+    if (window === 0) window = this.block(1);
+    else this.free = this.headWords[window * HEAD_WORDS + LINK] as number;
+    this.begin(window, start, 0);
     return window;
   }
 
+  /** Empties a slot. Its sketch keeps its place until a child is taken. */
+  begin(window: number, start: number, flags: number): void {
+    const at = window * HEAD_WORDS;
+    this.heads[window * HEAD_FLOATS] = start;
+    this.headWords[at + COUNT] = 0;
+    this.headWords[at + LINK] = 0;
+    this.headWords[at + FLAGS] = flags;
+  }
+
+  /** Gives the sketch back, of a slot in a block that stays. */
+  drop(window: number): void {
+    const at = window * TAIL_WORDS + SKETCH;
+    const sketch = this.tailWords[at] as number;
+    if (sketch === 0) return;
+    this.sketches.release(sketch);
+    this.tailWords[at] = 0;
+  }
+
   release(window: number): void {
-    const at = window * WORDS;
-    const sketch = this.words[at + SKETCH] as number;
-    if (sketch !== 0) this.sketches.release(sketch);
-    this.words[at + LINK] = this.free;
+    this.drop(window);
+    this.headWords[window * HEAD_WORDS + LINK] = this.free;
     this.free = window;
+  }
+
+  /** Moves a window of `make` into a slot of a block. */
+  move(window: number, into: number): void {
+    this.drop(into);
+    this.copySlot(window, into);
+    this.tailWords[window * TAIL_WORDS + SKETCH] = 0;
+    this.release(window);
   }
 
   copy(window: number): number {
     const made = this.make(0);
-    this.floats.copyWithin(made * FLOATS, window * FLOATS, window * FLOATS + FLOATS);
-    const at = made * WORDS + SKETCH;
-    const sketch = this.words[at] as number;
-    if (sketch !== 0) this.words[at] = this.sketches.copy(sketch);
+    this.copySlot(window, made);
+    const at = made * TAIL_WORDS + SKETCH;
+    const sketch = this.tailWords[at] as number;
+    if (sketch !== 0) this.tailWords[at] = this.sketches.copy(sketch);
     return made;
+  }
+
+  private copySlot(from: number, to: number): void {
+    const head = from * HEAD_FLOATS;
+    const tail = from * TAIL_FLOATS;
+    this.heads.copyWithin(to * HEAD_FLOATS, head, head + HEAD_FLOATS);
+    this.tails.copyWithin(to * TAIL_FLOATS, tail, tail + TAIL_FLOATS);
   }
 
   load(figures: Figures): number {
     const window = this.make(figures.start);
-    const { floats, words } = this;
-    const f = window * FLOATS;
-    floats[f + SUM] = figures.sum;
-    floats[f + MIN] = figures.min;
-    floats[f + MAX] = figures.max;
-    floats[f + M2] = figures.m2;
-    floats[f + FIRST] = figures.first;
-    floats[f + LAST] = figures.last;
-    const w = window * WORDS;
-    words[w + COUNT] = figures.count;
-    words[w + FIRST_AFTER] = figures.firstTs - figures.start;
-    words[w + LAST_AFTER] = figures.lastTs - figures.start;
-    if (figures.sketch !== null) words[w + SKETCH] = this.sketches.load(figures.sketch);
+    const t = window * TAIL_FLOATS;
+    this.heads[window * HEAD_FLOATS + FIRST] = figures.first;
+    this.headWords[window * HEAD_WORDS + COUNT] = figures.count;
+    this.headWords[window * HEAD_WORDS + FIRST_AFTER] = figures.firstTs - figures.start;
+    this.tails[t + SUM] = figures.sum;
+    this.tails[t + MIN] = figures.min;
+    this.tails[t + MAX] = figures.max;
+    this.tails[t + M2] = figures.m2;
+    this.tails[t + LAST] = figures.last;
+    this.tailWords[window * TAIL_WORDS + LAST_AFTER] = figures.lastTs - figures.start;
+    if (figures.sketch !== null)
+      this.tailWords[window * TAIL_WORDS + SKETCH] = this.sketches.load(figures.sketch);
     return window;
   }
 
   start(window: number): number {
-    return this.floats[window * FLOATS] as number;
+    return this.heads[window * HEAD_FLOATS] as number;
   }
   count(window: number): number {
-    return this.words[window * WORDS + COUNT] as number;
+    return this.headWords[window * HEAD_WORDS + COUNT] as number;
   }
   link(window: number): number {
-    return this.words[window * WORDS + LINK] as number;
+    return this.headWords[window * HEAD_WORDS + LINK] as number;
   }
   setLink(window: number, link: number): void {
-    this.words[window * WORDS + LINK] = link;
+    this.headWords[window * HEAD_WORDS + LINK] = link;
   }
   flags(window: number): number {
-    return this.words[window * WORDS + FLAGS] as number;
+    return this.headWords[window * HEAD_WORDS + FLAGS] as number;
   }
   setFlags(window: number, flags: number): void {
-    this.words[window * WORDS + FLAGS] = flags;
+    this.headWords[window * HEAD_WORDS + FLAGS] = flags;
   }
 
   /** Adds a reading to a 1 s pane and sets its flags. */
   add(window: number, value: number, ts: number, flags: number): void {
-    const { floats, words } = this;
-    const f = window * FLOATS;
-    const w = window * WORDS;
-    const after = ts - (floats[f] as number);
-    const n = (words[w + COUNT] as number) + 1;
-    words[w + COUNT] = n;
-    words[w + FLAGS] = flags;
+    const { heads, headWords } = this;
+    const h = window * HEAD_FLOATS;
+    const w = window * HEAD_WORDS;
+    const after = ts - (heads[h] as number);
+    const n = (headWords[w + COUNT] as number) + 1;
+    headWords[w + COUNT] = n;
+    headWords[w + FLAGS] = flags;
     if (n === 1) {
-      floats[f + SUM] = 0 + value; // -0 becomes 0, as in any sum
-      floats[f + MIN] = value;
-      floats[f + MAX] = value;
-      floats[f + M2] = 0;
-      floats[f + FIRST] = value;
-      floats[f + LAST] = value;
-      words[w + FIRST_AFTER] = after;
-      words[w + LAST_AFTER] = after;
-      return;
+      heads[h + FIRST] = value;
+      headWords[w + FIRST_AFTER] = after;
+    } else {
+      if (n === 2) this.spread(window);
+      this.addMore(window, n, value, after);
     }
-    const sum = (floats[f + SUM] as number) + value;
-    floats[f + SUM] = sum;
+  }
+
+  private addMore(window: number, n: number, value: number, after: number): void {
+    const { tails, tailWords } = this;
+    const t = window * TAIL_FLOATS;
+    const tw = window * TAIL_WORDS;
+    const sum = (tails[t + SUM] as number) + value;
+    tails[t + SUM] = sum;
     const distance = n * value - sum;
-    floats[f + M2] = (floats[f + M2] as number) + (distance * distance) / (n * (n - 1));
+    tails[t + M2] = (tails[t + M2] as number) + (distance * distance) / (n * (n - 1));
     if (n > 2) {
-      let sketch = words[w + SKETCH] as number;
+      let sketch = tailWords[tw + SKETCH] as number;
       if (sketch === 0) {
-        sketch = this.sketches.add(this.sketches.make(), floats[f + MIN] as number);
-        sketch = this.sketches.add(sketch, floats[f + MAX] as number);
+        sketch = this.sketches.add(this.sketches.make(), tails[t + MIN] as number);
+        sketch = this.sketches.add(sketch, tails[t + MAX] as number);
       }
-      words[w + SKETCH] = this.sketches.add(sketch, value);
+      tailWords[tw + SKETCH] = this.sketches.add(sketch, value);
     }
-    if (value < (floats[f + MIN] as number)) floats[f + MIN] = value;
-    if (value > (floats[f + MAX] as number)) floats[f + MAX] = value;
-    if (after < (words[w + FIRST_AFTER] as number)) {
-      floats[f + FIRST] = value;
-      words[w + FIRST_AFTER] = after;
+    if (value < (tails[t + MIN] as number)) tails[t + MIN] = value;
+    if (value > (tails[t + MAX] as number)) tails[t + MAX] = value;
+    const w = window * HEAD_WORDS;
+    if (after < (this.headWords[w + FIRST_AFTER] as number)) {
+      this.heads[window * HEAD_FLOATS + FIRST] = value;
+      this.headWords[w + FIRST_AFTER] = after;
     }
-    if (after >= (words[w + LAST_AFTER] as number)) {
-      floats[f + LAST] = value;
-      words[w + LAST_AFTER] = after;
+    if (after >= (tailWords[tw + LAST_AFTER] as number)) {
+      tails[t + LAST] = value;
+      tailWords[tw + LAST_AFTER] = after;
     }
+  }
+
+  /** Gives a window of one reading its second part. */
+  private spread(window: number): void {
+    const { tails } = this;
+    const t = window * TAIL_FLOATS;
+    const value = this.heads[window * HEAD_FLOATS + FIRST] as number;
+    tails[t + SUM] = 0 + value; // -0 becomes 0, as in any sum
+    tails[t + MIN] = value;
+    tails[t + MAX] = value;
+    tails[t + M2] = 0;
+    tails[t + LAST] = value;
+    this.tailWords[window * TAIL_WORDS + LAST_AFTER] = this.headWords[
+      window * HEAD_WORDS + FIRST_AFTER
+    ] as number;
   }
 
   /** Takes a child window into a window of a higher level; children come in start order, none is empty. */
   take(window: number, child: number): void {
-    const { floats, words, sketches } = this;
-    const f = window * FLOATS;
-    const w = window * WORDS;
-    const cf = child * FLOATS;
-    const cw = child * WORDS;
-    const a = words[w + COUNT] as number;
-    const b = words[cw + COUNT] as number;
-    const between = (floats[cf] as number) - (floats[f] as number);
-    const firstAfter = between + (words[cw + FIRST_AFTER] as number);
-    const lastAfter = between + (words[cw + LAST_AFTER] as number);
-    const sum = floats[cf + SUM] as number;
-    words[w + COUNT] = a + b;
+    const { heads, headWords, tails, tailWords } = this;
+    const h = window * HEAD_FLOATS;
+    const w = window * HEAD_WORDS;
+    const t = window * TAIL_FLOATS;
+    const tw = window * TAIL_WORDS;
+    const ct = child * TAIL_FLOATS;
+    const a = headWords[w + COUNT] as number;
+    const b = headWords[child * HEAD_WORDS + COUNT] as number;
+    const between = (heads[child * HEAD_FLOATS] as number) - (heads[h] as number);
+    const first = heads[child * HEAD_FLOATS + FIRST] as number;
+    const firstAfter = between + (headWords[child * HEAD_WORDS + FIRST_AFTER] as number);
+    const one = b === 1;
+    const lastAfter = one ? firstAfter : between + (tailWords[child * TAIL_WORDS + LAST_AFTER] as number);
+    const sum = one ? 0 + first : (tails[ct + SUM] as number);
+    const m2 = one ? 0 : (tails[ct + M2] as number);
+    const min = one ? first : (tails[ct + MIN] as number);
+    const max = one ? first : (tails[ct + MAX] as number);
+    const last = one ? first : (tails[ct + LAST] as number);
+    headWords[w + COUNT] = a + b;
     if (a === 0) {
-      floats.copyWithin(f + SUM, cf + SUM, cf + LAST + 1);
-      words[w + FIRST_AFTER] = firstAfter;
-      words[w + LAST_AFTER] = lastAfter;
+      heads[h + FIRST] = first;
+      headWords[w + FIRST_AFTER] = firstAfter;
+      tails[t + SUM] = sum;
+      tails[t + MIN] = min;
+      tails[t + MAX] = max;
+      tails[t + M2] = m2;
+      tails[t + LAST] = last;
+      tailWords[tw + LAST_AFTER] = lastAfter;
     } else {
-      const distance = (b / a) * (floats[f + SUM] as number) - sum;
-      floats[f + M2] =
-        (floats[f + M2] as number) +
-        ((floats[cf + M2] as number) + (a / (b * (a + b))) * distance * distance);
-      floats[f + SUM] = (floats[f + SUM] as number) + sum;
-      if ((floats[cf + MIN] as number) < (floats[f + MIN] as number))
-        floats[f + MIN] = floats[cf + MIN] as number;
-      if ((floats[cf + MAX] as number) > (floats[f + MAX] as number))
-        floats[f + MAX] = floats[cf + MAX] as number;
-      if (firstAfter < (words[w + FIRST_AFTER] as number)) {
-        floats[f + FIRST] = floats[cf + FIRST] as number;
-        words[w + FIRST_AFTER] = firstAfter;
+      const distance = (b / a) * (tails[t + SUM] as number) - sum;
+      tails[t + M2] = (tails[t + M2] as number) + (m2 + (a / (b * (a + b))) * distance * distance);
+      tails[t + SUM] = (tails[t + SUM] as number) + sum;
+      if (min < (tails[t + MIN] as number)) tails[t + MIN] = min;
+      if (max > (tails[t + MAX] as number)) tails[t + MAX] = max;
+      if (firstAfter < (headWords[w + FIRST_AFTER] as number)) {
+        heads[h + FIRST] = first;
+        headWords[w + FIRST_AFTER] = firstAfter;
       }
-      if (lastAfter >= (words[w + LAST_AFTER] as number)) {
-        floats[f + LAST] = floats[cf + LAST] as number;
-        words[w + LAST_AFTER] = lastAfter;
+      if (lastAfter >= (tailWords[tw + LAST_AFTER] as number)) {
+        tails[t + LAST] = last;
+        tailWords[tw + LAST_AFTER] = lastAfter;
       }
     }
-    const theirs = words[cw + SKETCH] as number;
-    let sketch = words[w + SKETCH] as number;
-    if (theirs !== 0) {
-      sketch = sketch === 0 ? sketches.copy(theirs) : sketches.merge(sketch, theirs);
-    } else {
-      if (sketch === 0) sketch = sketches.make();
-      sketch = sketches.add(sketch, floats[cf + MIN] as number);
-      if (b === 2) sketch = sketches.add(sketch, floats[cf + MAX] as number);
-    }
-    words[w + SKETCH] = sketch;
+    const sketch = this.emptied(tailWords[tw + SKETCH] as number, a);
+    // One reading is the child's sketch, and so are two: no need to look whether it has one.
+    if (one) tailWords[tw + SKETCH] = this.sketches.add(sketch, first);
+    else if (b === 2) tailWords[tw + SKETCH] = this.sketches.add(this.sketches.add(sketch, min), max);
+    else
+      tailWords[tw + SKETCH] = this.sketches.merge(sketch, tailWords[child * TAIL_WORDS + SKETCH] as number);
+  }
+
+  private emptied(sketch: number, count: number): number {
+    if (sketch === 0) return this.sketches.make();
+    if (count === 0) this.sketches.clear(sketch);
+    return sketch;
   }
 
   /** A reader of slots; set `window` and read. */
   reader(): PooledRow {
     const sketch = new PooledSketch(this.sketches);
-    const float = (row: PooledRow, field: number): number =>
-      this.floats[row.window * FLOATS + field] as number;
-    const word = (row: PooledRow, field: number): number => this.words[row.window * WORDS + field] as number;
+    const count = (row: PooledRow): number => this.headWords[row.window * HEAD_WORDS + COUNT] as number;
+    const first = (row: PooledRow): number => this.heads[row.window * HEAD_FLOATS + FIRST] as number;
+    const start = (row: PooledRow): number => this.heads[row.window * HEAD_FLOATS] as number;
+    const after = (row: PooledRow): number => this.headWords[row.window * HEAD_WORDS + FIRST_AFTER] as number;
+    const tail = (row: PooledRow, field: number): number =>
+      this.tails[row.window * TAIL_FLOATS + field] as number;
+    const tailWord = (row: PooledRow, field: number): number =>
+      this.tailWords[row.window * TAIL_WORDS + field] as number;
     return {
       window: 0,
       get start() {
-        return float(this, 0);
+        return start(this);
       },
       get count() {
-        return word(this, COUNT);
+        return count(this);
       },
       get sum() {
-        return float(this, SUM);
+        return count(this) === 1 ? 0 + first(this) : tail(this, SUM);
       },
       get min() {
-        return float(this, MIN);
+        return count(this) === 1 ? first(this) : tail(this, MIN);
       },
       get max() {
-        return float(this, MAX);
+        return count(this) === 1 ? first(this) : tail(this, MAX);
       },
       get m2() {
-        return float(this, M2);
+        return count(this) === 1 ? 0 : tail(this, M2);
       },
       get first() {
-        return float(this, FIRST);
+        return first(this);
       },
       get firstTs() {
-        return float(this, 0) + word(this, FIRST_AFTER);
+        return start(this) + after(this);
       },
       get last() {
-        return float(this, LAST);
+        return count(this) === 1 ? first(this) : tail(this, LAST);
       },
       get lastTs() {
-        return float(this, 0) + word(this, LAST_AFTER);
+        return start(this) + (count(this) === 1 ? after(this) : tailWord(this, LAST_AFTER));
       },
       get sketch(): SketchView | null {
-        sketch.sketch = word(this, SKETCH);
+        sketch.sketch = tailWord(this, SKETCH);
         return sketch.sketch === 0 ? null : sketch;
       },
     };
   }
+}
+
+function twice(floats: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
+  const next = new Float64Array(floats.length * 2);
+  next.set(floats);
+  return next;
 }
 
 /** The figures of the slot `window`. */
