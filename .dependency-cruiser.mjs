@@ -1,7 +1,7 @@
 // The import directions of the room map in README.md. There is no baseline: every rule holds everywhere.
 // Tests and what only tests use: `x.test.ts`, `x.it.ts`, `x.fixture.ts`, `testing.ts`, `testing/`, `fixtures/`.
 const testFile = '[.](test|it|fixture)[.]ts$|/(testing|fixtures)(/|[.]ts$)';
-const shared = '(flow|topology|reading|windows|config|observe|lifecycle|api)';
+const shared = '(flow|topology|reading|expression|windows|config|observe|lifecycle|api)';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 export default {
@@ -26,6 +26,12 @@ export default {
       to: { path: '^(libs|apps|infra|load|test)/', pathNot: '^libs/flow/' },
     },
     {
+      name: 'expression-imports-nothing-of-ours',
+      severity: 'error',
+      from: { path: '^libs/expression/' },
+      to: { path: '^(libs|apps|infra|load|test)/', pathNot: '^libs/expression/' },
+    },
+    {
       name: 'topology-and-reading-import-flow-only',
       severity: 'error',
       from: { path: '^libs/(topology|reading)/' },
@@ -37,7 +43,7 @@ export default {
       from: { path: '^libs/windows/', pathNot: '[.]test[.]ts$' },
       to: {
         path: '^(libs|node:fs|node:net|node:http|fs|net|http)',
-        pathNot: '^libs/(flow|topology|reading|windows)/',
+        pathNot: '^libs/(flow|topology|reading|expression|windows)/',
       },
     },
     {

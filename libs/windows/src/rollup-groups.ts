@@ -50,7 +50,8 @@ export function groupings(by: readonly string[], devices: readonly DeviceTags[])
   });
 }
 
-function patternOf(match: string): RegExp {
+/** A pattern of `site/device`; `*` stands for any text within one of the two. */
+export function patternOf(match: string): RegExp {
   const escaped = match.replace(/[\\^$.|?+()[\]{}]/g, '\\$&').replaceAll('*', '[^/]*');
   return new RegExp(`^${escaped}$`, 'u');
 }
