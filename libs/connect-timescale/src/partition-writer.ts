@@ -1,3 +1,5 @@
+import { WeirError } from '@weir/flow';
+import { LEVELS } from '@weir/topology';
 import {
   type Counts,
   LEVEL_COUNT,
@@ -7,10 +9,11 @@ import {
   type WindowOptions,
 } from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
-import type { Database } from './database.ts';
+import type { Database, Runner } from './database.ts';
 import { sqlState } from './errors.ts';
 import { forcedReadings } from './forced.ts';
 import { areMoved, type Claim, type Move, movePartitions } from './offsets.ts';
+import { readExpiry } from './retention.ts';
 import { WindowRows } from './rows.ts';
 import { allocateSeries, loadSeries, type StoredSeries } from './series.ts';
 import { loadOpenWindows, loadWindows, writeLevel } from './windows.ts';
@@ -116,6 +119,10 @@ export class PartitionWriter {
       const opened = partitions.map((one) => one.parts[i] as PartOfPartition);
       await part.prepare?.(database, opened);
     }
+    const bringsBack =
+      this.options.replaysFrom === undefined && partitions.some((one) => one.state.bringsBack);
+    const expired = bringsBack ? await expiredBefore(database) : [];
+    if (bringsBack) for (const { state } of partitions) state.setExpired(expired);
     const needed = partitions.flatMap(({ state, parts: own }) => {
       const previous = own.some((part) => part.row !== undefined);
       return state.neededRows(now, previous).map((rows) => ({ state, rows, id: state.idOf(rows.series) }));
@@ -128,6 +135,9 @@ export class PartitionWriter {
         const one = byId.get(seriesId) as (typeof here)[number];
         one.state.supply(one.rows.series, level, figures);
       }
+    }
+    if (bringsBack && (await expiredBefore(database)).some((before, level) => before !== expired[level])) {
+      throw new WeirError('WEIR_STATE', 'transient', 'preparing windows: rows expired while they were read');
     }
   }
 
@@ -205,6 +215,12 @@ export class PartitionWriter {
       }
     });
   }
+}
+
+/** By level, epoch milliseconds. */
+async function expiredBefore(runner: Runner): Promise<number[]> {
+  const expiry = await readExpiry(runner);
+  return LEVELS.map(({ table }) => expiry.get(table)?.getTime() ?? Number.NEGATIVE_INFINITY);
 }
 
 function positionOf({ state, parts }: OpenPartition): Position {

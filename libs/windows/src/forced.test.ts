@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeEnvelope, forceLine } from '@weir/reading';
+import { LEVELS } from '@weir/topology';
 import fc from 'fast-check';
+import { alignDown, LEVEL_MS } from './levels.ts';
 import { recompute } from './recompute.ts';
 import { bits, Harness, line, logs, OPTIONS, T0 } from './testing.ts';
 import type { BuriedLine } from './types.ts';
-import { stddevOf } from './window.ts';
+import { type Figures, stddevOf } from './window.ts';
 
 /** Nearly every reading out of order is too late. */
 const IMPATIENT = { ...OPTIONS, outOfOrdernessMs: 500, allowedLatenessMs: 0 };
@@ -143,6 +145,70 @@ test('wherever a log with replays is cut into commits and restarts, the rows are
     ),
     { numRuns: 300 },
   );
+});
+
+test('what has expired at the finer levels is brought back at those that are left', () => {
+  let merged = 0;
+  fc.assert(
+    fc.property(
+      logs,
+      fc.array(fc.double({ min: 0, max: 1, noNaN: true }), {
+        minLength: LEVELS.length,
+        maxLength: LEVELS.length,
+      }),
+      fc.nat(),
+      (lines, parts, turn) => {
+        const letters = lateLetters(lines);
+        if (letters.length === 0) return;
+        const first = turn % letters.length;
+        const replays = [...letters.slice(first), ...letters.slice(0, first)].map(replayOf);
+        const harness = new Harness(single([...lines, ...replays]), IMPATIENT);
+        for (let offset = 0; offset < lines.length; offset++) harness.apply(offset);
+        harness.commit();
+        harness.commit(1e9);
+        const starts = [...harness.rows.values()].map(({ start }) => start);
+        const first1s = Math.min(...starts.filter((start) => start > T0 - 100_000));
+        const extent = Math.max(...starts) + 10_000 - first1s;
+        const before = parts
+          .toSorted((one, other) => other - one)
+          .map((part, level) => alignDown(first1s + part * extent, LEVEL_MS[level] as number));
+        harness.expire(before);
+        const old = new Map([...harness.rows].map(([key, row]) => [key, row.count]));
+        for (let offset = lines.length; offset < harness.log.length; offset++) {
+          harness.apply(offset);
+          if (offset % 3 === 0) harness.commit();
+        }
+        harness.commit();
+        harness.commit(1e9);
+
+        const patient = new Harness(single(lines), EVER);
+        for (let offset = 0; offset < lines.length; offset++) patient.apply(offset);
+        patient.commit();
+        patient.commit(1e9);
+        for (const [key, want] of patient.rows) {
+          const row = harness.rows.get(key);
+          if (row === undefined) {
+            assert.ok(want.start < (before[want.level] as number), `${key} is missing`);
+            continue;
+          }
+          if (want.start < (before[want.level] as number)) continue;
+          const childless = before[want.level - 1] ?? Number.NEGATIVE_INFINITY;
+          if (want.start < childless && old.get(key) !== row.count) merged++;
+          for (const field of ['count', 'min', 'max', 'firstTs', 'lastTs'] as const)
+            assert.ok(row[field] === want[field], `${key} ${field}: ${row[field]} instead of ${want[field]}`);
+          const sketch = (of: Figures) => of.sketch?.encode().toString('hex');
+          assert.equal(sketch(row), sketch(want), `${key} sketch`);
+          const scale = want.count * Math.max(Math.abs(want.min), Math.abs(want.max), 1e-140);
+          assert.ok(Math.abs(row.sum - want.sum) <= 1e-12 * scale, `${key} sum`);
+          if (want.count > 1)
+            assert.ok(Math.abs(stddevOf(row) - stddevOf(want)) <= 1e-6 * scale, `${key} stddev`);
+        }
+        for (const key of harness.rows.keys()) assert.ok(patient.rows.has(key), `${key} should not exist`);
+      },
+    ),
+    { numRuns: 500 },
+  );
+  assert.ok(merged > 50, `${merged} rows whose children were gone`);
 });
 
 test('live readings that follow a replayed one in its pane stay behind it', () => {
