@@ -2,6 +2,7 @@ import { errorMessage, WeirError } from '@weir/flow';
 import { Command, CommanderError } from 'commander';
 import manifest from '../../../package.json' with { type: 'json' };
 import { archiveCommand } from './commands/archive.ts';
+import { auditCommand } from './commands/audit.ts';
 import { configCommand } from './commands/config.ts';
 import { deviceCommand } from './commands/device.ts';
 import { dlqCommand } from './commands/dlq.ts';
@@ -42,6 +43,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     fleetCommand,
     queryCommand,
     archiveCommand,
+    auditCommand,
     dlqCommand,
     topologyCommand,
     configCommand,

@@ -58,6 +58,8 @@ export interface Difference {
   readonly start: number;
   /** Columns that differ, with both values; all of them when one side has no row. */
   readonly columns: Readonly<Record<string, { readonly stored: Value; readonly recomputed: Value }>>;
+  /** Records that hold readings of the window; absent when they were not looked for. */
+  readonly offsets?: { readonly partition: number; readonly list: readonly bigint[]; readonly more: boolean };
 }
 
 export interface LevelReport {

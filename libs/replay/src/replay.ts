@@ -36,7 +36,7 @@ export type ReplayProgress =
       readonly total: number;
       readonly readings: number;
     }
-  | { readonly step: 'comparing'; readonly rows: number };
+  | { readonly step: 'comparing' | 'copying'; readonly rows: number };
 
 export type Finding = TapeFinding & { readonly partition: number };
 
