@@ -89,6 +89,14 @@ async function publish(port: number, from: number, to: number, know = true): Pro
   const array = new Device(port, 'plant-2', 'rec-array');
   const devices = [steady, many, bare, array];
   await Promise.all(devices.map((device) => device.opened()));
+  if (from >= HANDOVER) {
+    // A repetition of a reading that the windows took before they changed hands, and one for a row of theirs.
+    const t = T + (from - 3) * MINUTE;
+    const seq = (from - 3) * 100;
+    await steady.say({ ts: t, seq, value: from - 3 - 30, unit: 'C' });
+    await many.say({ ts: t + 9, seq: seq + 60, values: { a: 77 } });
+    count('rec-many', 'a', t + 9, seq + 60, 77);
+  }
   for (let minute = from; minute < to; minute += 3) {
     const t = T + minute * MINUTE;
     // Five readings of one second: this pane has a sketch. The value crosses zero and grows large.
@@ -122,14 +130,6 @@ async function publish(port: number, from: number, to: number, know = true): Pro
     count('rec-array', 'value', t + 5, seq, minute);
     count('rec-array', 'value', late, seq + 1, -1.5);
     if (minute > 30 && minute % 9 === 0) await steady.say({ ts: t - 25 * MINUTE, seq: seq + 50, value: 1 }); // too late: a dead letter
-  }
-  if (from >= HANDOVER) {
-    // A repetition of a reading that the windows took before they changed hands, and one for a row of theirs.
-    const t = T + (from - 3) * MINUTE;
-    const seq = (from - 3) * 100;
-    await steady.say({ ts: t, seq, value: from - 3 - 30, unit: 'C' });
-    await many.say({ ts: t + 9, seq: seq + 60, values: { a: 77 } });
-    count('rec-many', 'a', t + 9, seq + 60, 77);
   }
   if (from === 0) await steady.say('{"ts":');
   await Promise.all(devices.map((device) => device.end()));
@@ -205,11 +205,14 @@ async function run(): Promise<void> {
   await archiver.kill('SIGKILL');
   const before = (await kafkaLines(space)).length;
   await publish(port, HANDOVER, 111);
-  await until(async () => (await kafkaLines(space)).some((l) => l.payload.includes('"values":{"a":77}')), {
-    deadlineMs: 30_000,
-    what: 'the second part in Kafka',
-    everyMs: 200,
-  });
+  await until(
+    async () => (await kafkaLines(space)).some((l) => l.payload.includes(`"seq":${108 * 100 + 4},`)),
+    {
+      deadlineMs: 30_000,
+      what: 'the second part in Kafka',
+      everyMs: 200,
+    },
+  );
   console.error(`${before} lines in the windows, ${(await kafkaLines(space)).length} in the log`);
   await edge.stop();
 
