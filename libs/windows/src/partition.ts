@@ -39,6 +39,7 @@ export class PartitionState {
   private counts = noCounts();
   private buried: BuriedLine[] = [];
   private readonly observers: LineObserver[] = [];
+  private derive: Derive | null = null;
   private readonly outcome = { duplicates: 0, late: 0 };
   private readonly forced = new ForcedReadings<Series, Device>();
   /** Start of the newest pane of any device, epoch milliseconds. */
@@ -56,6 +57,11 @@ export class PartitionState {
 
   get nextOffset(): bigint {
     return this.next;
+  }
+
+  /** From now on readings follow from the lines, and are folded as if they had been sent. */
+  deriveWith(derive: Derive): void {
+    this.derive = derive;
   }
 
   /** Tells `observer` of every line from now on. */
@@ -122,7 +128,8 @@ export class PartitionState {
     now: number,
   ): number {
     const { at, edge, n } = envelope;
-    const readings = this.options.derive?.(envelope, sent) ?? sent;
+    const origin = envelope.forced === undefined ? offset : BigInt(envelope.forced.offset);
+    const readings = this.derive?.(envelope, sent, origin) ?? sent;
     if (envelope.forced !== undefined) return replay ? 0 : this.park(offset, envelope, readings, now);
     if (at > this.clock) this.clock = at;
     const since = this.clock - this.options.dedupHorizonMs;

@@ -7,9 +7,13 @@ export interface WindowOptions {
   readonly idleTimeoutMs: number;
   readonly dedupHorizonMs: number;
   readonly dedupCount: number;
-  /** The readings of a line with those that follow from them; a pure function of both. The same array: nothing follows. */
-  readonly derive?: (envelope: Envelope, readings: readonly Reading[]) => readonly Reading[];
 }
+
+/**
+ * The readings of a line with those that follow from them, which stand last; a pure function of all three. The same
+ * array: nothing follows. `offset` is where the line first stood in the log.
+ */
+export type Derive = (envelope: Envelope, sent: readonly Reading[], offset: bigint) => readonly Reading[];
 
 /** Key and name of a series. */
 export interface SeriesInfo {
