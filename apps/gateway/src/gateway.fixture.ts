@@ -1,9 +1,17 @@
 import { join } from 'node:path';
 import { openAdmin } from '@weir/connect-kafka';
 import { applyTopology } from '@weir/connect-rabbitmq';
-import { type Database, migrate, openDatabase } from '@weir/connect-timescale';
+import {
+  claimPartition,
+  type Database,
+  deviceState,
+  migrate,
+  openDatabase,
+  PartitionWriter,
+} from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
 import { createLogger } from '@weir/observe';
+import { encodeEnvelope, envelopePrefix } from '@weir/reading';
 import {
   atEnd,
   CHECKOUT,
@@ -16,6 +24,7 @@ import {
   wireTo,
 } from '@weir/testkit';
 import { kafkaTopology } from '@weir/topology';
+import type { WindowOptions } from '@weir/windows';
 
 export const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 
@@ -125,4 +134,41 @@ export async function storeAlert(
       alert.state === 'resolved' ? at : null,
     ],
   );
+}
+
+export interface SentReading {
+  readonly device: string;
+  readonly metric: string;
+  /** Event time, epoch milliseconds. */
+  readonly ts: number;
+  readonly value: number;
+}
+
+/** Stores readings as the aggregator does, with a commit after every `commitEvery`; nothing is late or silent. */
+export async function foldReadings(
+  database: Database,
+  readings: readonly SentReading[],
+  options: WindowOptions,
+  commitEvery: number,
+): Promise<void> {
+  const topic = 'gateway-it';
+  const writer = new PartitionWriter({ database, topic, parts: [deviceState(options.outOfOrdernessMs)] });
+  const { owned } = await writer.open(
+    0,
+    await claimPartition(database, topic, 0, 'test'),
+    options,
+    () => true,
+  );
+  for (let from = 0, offset = 0n; from < readings.length; from += commitEvery, offset++) {
+    const lines = readings.slice(from, from + commitEvery).map(({ device, metric, ts, value }, i) => {
+      const prefix = envelopePrefix({ edge: 'e/1', site: 'hall', device, metric, via: 'http' });
+      const payload = Buffer.from(JSON.stringify({ ts, seq: from + i, value }));
+      return encodeEnvelope(prefix, { n: from + i, at: ts }, payload)
+        .toString('utf8')
+        .trimEnd();
+    });
+    owned.state.apply(offset, lines, 0);
+    await writer.prepare([owned], 0);
+    await writer.write([writer.collect(owned, 0)]);
+  }
 }

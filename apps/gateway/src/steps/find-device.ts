@@ -1,4 +1,4 @@
-import { type Device, device, type Latest, latest } from '@weir/api';
+import { type DeviceDetail, deviceDetail, type Latest, latest } from '@weir/api';
 import { ApiProblem } from '../http/problems.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
@@ -35,17 +35,18 @@ export async function siteOf(store: Store, name: string, site: string | undefine
   ).site;
 }
 
-/** One device with its metrics. */
+/** One device with its metrics and what its log tells. */
 export function findDevice(store: Store) {
-  return function findDevice(name: string, site: string | undefined): Question<typeof device> {
+  return function findDevice(name: string, site: string | undefined): Question<typeof deviceDetail> {
     return {
       key: `device:${JSON.stringify([name, site])}`,
-      schema: device,
-      load: async (): Promise<Device> => {
-        const found = await store.device(name, await siteOf(store, name, site));
+      schema: deviceDetail,
+      load: async (): Promise<DeviceDetail> => {
+        const where = await siteOf(store, name, site);
+        const [found, record] = await Promise.all([store.device(name, where), store.record(name, where)]);
         if (found === null)
           throw new ApiProblem('device-not-found', `No reading of device ${name} has been stored.`);
-        return found;
+        return { ...found, record };
       },
     };
   };
