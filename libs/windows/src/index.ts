@@ -1,3 +1,4 @@
+export * from './anomaly.ts';
 export * from './device-clock.ts';
 export * from './device-log.ts';
 export * from './device-sequence.ts';
