@@ -7,6 +7,7 @@ import { Device, Devices, type Series } from './names.ts';
 import {
   type BuriedLine,
   type Counts,
+  type Derive,
   type LineObserver,
   noCounts,
   type Position,
