@@ -3,6 +3,8 @@ import type { Terminal } from '../output.ts';
 import { alertsCommand } from './query/alerts.ts';
 import { devicesCommand } from './query/devices.ts';
 import { latestCommand } from './query/latest.ts';
+import { seriesCommand } from './query/series.ts';
+import { summaryCommand } from './query/summary.ts';
 import { windowsCommand } from './query/windows.ts';
 
 export function queryCommand(terminal: Terminal): Command {
@@ -14,10 +16,19 @@ export function queryCommand(terminal: Terminal): Command {
 Examples:
   $ weir query devices --site plant-1
   $ weir query latest machine-1
+  $ weir query summary machine-1 --levels 1m,1h
+  $ weir query series machine-1 --metric temperature --points 30
   $ weir query windows machine-1 --metric temperature --level 10s --from 2026-01-31T12:00:00Z
   $ weir query alerts --state firing --json`,
     );
-  for (const make of [devicesCommand, latestCommand, windowsCommand, alertsCommand]) {
+  for (const make of [
+    devicesCommand,
+    latestCommand,
+    summaryCommand,
+    windowsCommand,
+    seriesCommand,
+    alertsCommand,
+  ]) {
     command.addCommand(
       make(terminal)
         .option('--url <url>', 'address of the gateway (default: of this machine)')
