@@ -60,3 +60,13 @@ SELECT create_hypertable('rollups_1m', by_range('ts', INTERVAL '1 day'), create_
 SELECT create_hypertable('rollups_5m', by_range('ts', INTERVAL '5 days'), create_default_indexes => false);
 SELECT create_hypertable('rollups_15m', by_range('ts', INTERVAL '30 days'), create_default_indexes => false);
 SELECT create_hypertable('rollups_1h', by_range('ts', INTERVAL '90 days'), create_default_indexes => false);
+
+-- The definitions of derived metrics that a partition's readings follow, each from an offset of its log on: windows are
+-- a function of the log and of these.
+CREATE TABLE derivations (
+  partition int NOT NULL,
+  since_offset bigint NOT NULL,
+  -- Array of {metric, expression, unit, match}, in order; empty: none.
+  metrics jsonb NOT NULL,
+  PRIMARY KEY (partition, since_offset)
+);

@@ -1,6 +1,7 @@
 export * from './alerts.ts';
 export * from './commit-part.ts';
 export * from './database.ts';
+export * from './derivations.ts';
 export * from './device-credentials.ts';
 export { type DeviceRecord, deviceState, readDevice } from './devices.ts';
 export * from './edition.ts';

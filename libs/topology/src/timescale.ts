@@ -30,4 +30,5 @@ export const TABLES = {
   windowsKept: 'windows_kept',
   rollups: 'rollups',
   rollupScopes: 'rollup_scopes',
+  derivations: 'derivations',
 } as const;

@@ -1,4 +1,5 @@
 export * from './anomaly.ts';
+export { type DerivedCounts, type DerivedMetric, deriving } from './derived.ts';
 export * from './device-clock.ts';
 export * from './device-log.ts';
 export * from './device-sequence.ts';
