@@ -1,7 +1,7 @@
 import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
 import { LEVELS } from '@weir/topology';
-import type { BuriedLine, Counts } from '@weir/windows';
+import type { BuriedLine, Counts, DerivedCounts } from '@weir/windows';
 
 export type Events = ReturnType<typeof aggregatorEvents>;
 
@@ -27,7 +27,30 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
     'weir_aggregator_fenced_total',
     'Partitions lost to another owner at a commit',
   );
+  const derived = metrics.counter(
+    'weir_derived_readings_total',
+    'Readings that followed from others of their message, or why there is none',
+    ['metric', 'outcome'],
+  );
   const limit = rateLimited();
+  /** Gathered here, because a counter with labels costs more than a derived reading. */
+  const made = new Map<string, DerivedCounts>();
+  const countDerived = (): void => {
+    for (const [metric, counts] of made) {
+      if (counts.made > 0) derived.inc({ metric, outcome: 'made' }, counts.made);
+      if (counts.given > 0) derived.inc({ metric, outcome: 'given' }, counts.given);
+      if (counts.notFinite > 0) {
+        derived.inc({ metric, outcome: 'not_finite' }, counts.notFinite);
+        limit(`derived ${metric}`, (suppressed) =>
+          log.warn(
+            { metric, suppressed },
+            `${metric}: its expression gave no finite number, as after a division by zero; no reading`,
+          ),
+        );
+      }
+      counts.made = counts.given = counts.notFinite = 0;
+    }
+  };
   for (const outcome of ['stored', 'duplicate'] as const)
     ledger.inc({ hop: 'aggregator', outcome, reason: '' }, 0);
 
@@ -48,6 +71,7 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
       seconds: number,
       samples: readonly number[],
     ): void {
+      countDerived();
       const now = Date.now();
       for (const at of samples) endToEnd.observe({ stage: 'windows' }, Math.max(0, now - at) / 1_000);
       transaction.observe(seconds);
@@ -82,6 +106,12 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
       ),
     rowsExisted: () =>
       log.warn('a window that should be new has a row already: the transaction is repeated as a merge'),
+    /** What the derived metrics of all partitions are counted in. */
+    derived(metric: string): DerivedCounts {
+      const counts = made.get(metric) ?? { made: 0, notFinite: 0, given: 0 };
+      made.set(metric, counts);
+      return counts;
+    },
     rollupsMissing: (windows: number) =>
       log.error(
         { windows },

@@ -1,7 +1,14 @@
 import { hostname } from 'node:os';
 import { neededLogMs } from '@weir/config';
 import { openProducer } from '@weir/connect-kafka';
-import { deviceState, openDatabase, PartitionWriter, rollupPart, windowRules } from '@weir/connect-timescale';
+import {
+  derivationPart,
+  deviceState,
+  openDatabase,
+  PartitionWriter,
+  rollupPart,
+  windowRules,
+} from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
 import { groupings } from '@weir/windows';
@@ -60,6 +67,7 @@ export async function aggregate(context: AppContext): Promise<void> {
     database,
     topic: readings.name,
     parts: [
+      derivationPart({ metrics: config.derived, counts: events.derived }),
       deviceState(windows.outOfOrdernessMs),
       rollupPart({
         groupings: groupings(config.rollups.by, config.devices),

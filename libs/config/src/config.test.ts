@@ -48,25 +48,43 @@ test('a secret comes from a file and is never printed', () => {
   assert.doesNotMatch(JSON.stringify(masked(config)), /import assert|weir:weir/);
 });
 
-test('roll-ups are grouped by what devices have in common', () => {
+/** The configuration of a weir.yaml with this text. */
+function load(text: string): ReturnType<typeof loadConfig> {
   const folder = mkdtempSync(join(tmpdir(), 'weir-config-'));
-  const load = (text: string) => {
+  try {
     writeFileSync(join(folder, 'weir.yaml'), text);
     return loadConfig({ file: join(folder, 'weir.yaml'), env: {} });
-  };
-  const devices = 'devices: [{match: "plant-1/pump-*", tags: {line: a}}]';
-  try {
-    assert.deepEqual(load('{}').rollups.by, ['site', 'fleet']);
-    assert.deepEqual(load(`${devices}\nrollups: {by: [line, site+line]}`).rollups.by, ['line', 'site+line']);
-    assert.deepEqual(load('rollups: {by: []}').rollups.by, []);
-    assert.throws(() => load(`${devices}\nrollups: {by: [lien]}`), /rollups\.by\.0: .*did you mean "line"/);
-    assert.throws(() => load('rollups: {by: [flet]}'), /did you mean "fleet"/);
-    assert.throws(() => load('rollups: {by: [site, site]}'), /twice/);
-    assert.throws(() => load('devices: [{match: pump, tags: {line: a}}]'), /a site and a device/);
-    assert.throws(() => load('devices: [{match: a/b, tags: {site: a}}]'), /another name/);
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+test('roll-ups are grouped by what devices have in common', () => {
+  const devices = 'devices: [{match: "plant-1/pump-*", tags: {line: a}}]';
+  assert.deepEqual(load('{}').rollups.by, ['site', 'fleet']);
+  assert.deepEqual(load(`${devices}\nrollups: {by: [line, site+line]}`).rollups.by, ['line', 'site+line']);
+  assert.deepEqual(load('rollups: {by: []}').rollups.by, []);
+  assert.throws(() => load(`${devices}\nrollups: {by: [lien]}`), /rollups\.by\.0: .*did you mean "line"/);
+  assert.throws(() => load('rollups: {by: [flet]}'), /did you mean "fleet"/);
+  assert.throws(() => load('rollups: {by: [site, site]}'), /twice/);
+  assert.throws(() => load('devices: [{match: pump, tags: {line: a}}]'), /a site and a device/);
+  assert.throws(() => load('devices: [{match: a/b, tags: {site: a}}]'), /another name/);
+});
+
+test('derived metrics are checked before anything starts', () => {
+  const of = (...metrics: [string, string][]) =>
+    load(JSON.stringify({ derived: metrics.map(([metric, expression]) => ({ metric, expression })) }))
+      .derived;
+  assert.deepEqual(of(['power', 'voltage * current']), [
+    { metric: 'power', expression: 'voltage * current', match: '*/*' },
+  ]);
+  assert.equal(of(['power', 'a * b'], ['double', 'power * 2']).length, 2);
+  assert.throws(() => of(['power', 'voltage *']), /derived\.0\.expression: .*Expected expression after \*/);
+  assert.throws(() => of(['power', 'pow(a, 2)']), /no such function; there are .*sqrt/);
+  assert.throws(() => of(['power', 'power + 1']), /made of itself/);
+  assert.throws(() => of(['double', 'power * 2'], ['power', 'a * b']), /"power" is defined further down/);
+  assert.throws(() => of(['a', 'b'], ['a', 'c']), /"a" is defined twice/);
+  assert.throws(() => of(['a.b', 'c']), /derived\.0\.metric: no spaces/);
 });
 
 test('every setting has a description and the table holds all of them', () => {

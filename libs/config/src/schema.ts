@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { aggregatorSection, alerterSection, archiverSection, gatewaySection } from './sections/consumers.ts';
+import { derivedSection } from './sections/derived.ts';
 import { edgeSection } from './sections/edge.ts';
 import { checkRetention, retentionSection } from './sections/retention.ts';
 import { checkRollups, devicesSection, rollupsSection } from './sections/rollups.ts';
@@ -36,6 +37,7 @@ export const schema = z
     retention: retentionSection,
     devices: devicesSection,
     rollups: rollupsSection,
+    derived: derivedSection,
   })
   .superRefine(checkRetention)
   .superRefine(checkRollups);
