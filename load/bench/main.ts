@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@weir/flow';
+import { drain } from './drain.ts';
+import { engine } from './engine.ts';
 import { PAYLOADS, type PayloadName } from './payloads.ts';
 import { openPipeline } from './pipeline.ts';
 import { overBudget, renderResult, saveResult } from './report.ts';
@@ -10,7 +12,13 @@ import { runPayload } from './run.ts';
 import { Sinks } from './sinks.ts';
 
 const USAGE = `Usage: npm run bench -- [options]
-Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this machine, and measures.
+Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this machine, and measures. Or one part alone:
+
+  --engine            the window engine in memory, with 1,000, 20,000 and 100,000 series
+  --drain             the aggregator with a backlog in Kafka; with --series, --seconds and --runs
+  --series N          series of the backlog, each at 1 Hz of event time (default 20000)
+  --seconds N         event time of the backlog (default 150)
+  --runs N            runs of --engine and --drain; the median counts (default 3)
 
   --payload NAME      ${PAYLOADS.join(' or ')} (default: one after the other)
   --readings N        messages of the measured run (default 300000; five-metrics: a third of it)
@@ -43,6 +51,11 @@ function options() {
         devices: { type: 'string', default: '1000' },
         offset: { type: 'string', default: '7000' },
         stack: { type: 'string' },
+        engine: { type: 'boolean', default: false },
+        drain: { type: 'boolean', default: false },
+        series: { type: 'string', default: '20000' },
+        seconds: { type: 'string', default: '150' },
+        runs: { type: 'string', default: '3' },
         profile: { type: 'boolean', default: false },
         keep: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
@@ -78,12 +91,37 @@ function sayer(): (text: string) => void {
   };
 }
 
+async function drainOnly(given: ReturnType<typeof options>, runs: number): Promise<number> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'weir-bench-'));
+  const say = sayer();
+  const keep = given.keep || given.profile;
+  try {
+    return await drain({
+      dataDir,
+      portOffset: whole('offset', given.offset, 0, 40_000),
+      series: whole('series', given.series, 1, 1_000_000),
+      seconds: whole('seconds', given.seconds, 10, 86_400),
+      runs,
+      profile: given.profile,
+      json: given.json,
+      save: given.save,
+      say,
+    });
+  } finally {
+    if (keep) say(`Data and logs stay in ${dataDir}.`);
+    else rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
 async function main(): Promise<number> {
   const given = options();
   if (given.help) {
     process.stdout.write(USAGE);
     return 0;
   }
+  const runs = whole('runs', given.runs, 1, 100);
+  if (given.engine) return engine({ runs, json: given.json, save: given.save, say: sayer() });
+  if (given.drain) return drainOnly(given, runs);
   const payloads = payloadsOf(given.payload);
   const readings = whole('readings', given.readings, 1_000, 10_000_000);
   const common = {
@@ -126,7 +164,7 @@ async function main(): Promise<number> {
       const messages = payload === 'one-value' || payloads.length === 1 ? readings : Math.ceil(readings / 3);
       const result = await runPayload(pipeline, sinks, { ...common, payload, messages, say });
       process.stdout.write(`${given.json ? JSON.stringify(result) : renderResult(result)}\n`);
-      if (given.save) say(`Written to ${saveResult(result)}.`);
+      if (given.save) say(`Written to ${saveResult(result, payload)}.`);
       for (const sentence of overBudget(result)) {
         worse++;
         say(`Over budget (${payload}): ${sentence}.`);

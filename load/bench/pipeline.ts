@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WeirError } from '@weir/flow';
-import { NativeStack, SERVER_NAMES } from '@weir/infra';
+import { NativeStack, SERVER_NAMES, type ServerName } from '@weir/infra';
 import { APP_PORTS, type AppName, appArguments, PORTS } from '@weir/topology';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
@@ -35,14 +35,21 @@ export interface PipelineOptions {
   readonly say: (text: string) => void;
 }
 
-interface Servers {
+/** Running servers, and how to end them. */
+export interface Servers {
   readonly env: Readonly<Record<string, string>>;
   readonly portOffset: number;
   readonly pids: ReadonlyMap<string, number>;
   stop(): Promise<void>;
 }
 
-async function openServers({ dataDir, stackFile, portOffset, say }: PipelineOptions): Promise<Servers> {
+type ServerOptions = Pick<PipelineOptions, 'dataDir' | 'stackFile' | 'portOffset' | 'say'> & {
+  /** All of them when absent. */
+  readonly servers?: readonly ServerName[];
+};
+
+export async function openServers(options: ServerOptions): Promise<Servers> {
+  const { dataDir, stackFile, portOffset, say, servers = SERVER_NAMES } = options;
   if (stackFile !== undefined) {
     const stack = JSON.parse(readFileSync(stackFile, 'utf8')) as {
       readonly env: Record<string, string>;
@@ -60,20 +67,26 @@ async function openServers({ dataDir, stackFile, portOffset, say }: PipelineOpti
   const stack = new NativeStack({
     dataDir: join(dataDir, 'servers'),
     portOffset,
+    servers,
     onProgress: ({ state, what, line }) => {
       if (state === 'started') say(`${what} ...`);
       else if (state === 'note' && line !== undefined) say(line);
     },
   });
   await stack.start();
-  const pids = SERVER_NAMES.flatMap((name) => {
+  const pids = servers.flatMap((name) => {
     const pid = stack.pid(name);
     return pid === undefined ? [] : [[name, pid] as const];
   });
   return { env: stack.env, portOffset, pids: new Map(pids), stop: () => stack.stop() };
 }
 
-function launch(name: string, args: readonly string[], env: NodeJS.ProcessEnv, logs: string): ChildProcess {
+export function launch(
+  name: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  logs: string,
+): ChildProcess {
   mkdirSync(logs, { recursive: true });
   const log = openSync(join(logs, `${name}.log`), 'a');
   // The kernel ends the app when the benchmark dies, however that happens.
@@ -93,7 +106,12 @@ async function applyTopology(env: NodeJS.ProcessEnv, logs: string): Promise<void
   throw new WeirError('WEIR_STATE', 'fatal', `Creating topics, queues, schema and bucket failed:\n${log}`);
 }
 
-async function untilReady(name: string, child: ChildProcess, url: string, logs: string): Promise<void> {
+export async function untilReady(
+  name: string,
+  child: ChildProcess,
+  url: string,
+  logs: string,
+): Promise<void> {
   const deadline = Date.now() + READY_MS;
   let last = 'no answer';
   for (;;) {
@@ -116,7 +134,7 @@ async function untilReady(name: string, child: ChildProcess, url: string, logs: 
   }
 }
 
-async function stopAll(children: ReadonlyMap<string, ChildProcess>): Promise<void> {
+export async function stopAll(children: ReadonlyMap<string, ChildProcess>): Promise<void> {
   for (const child of children.values()) if (!ended(child)) child.kill('SIGTERM');
   const deadline = Date.now() + STOP_MS;
   while ([...children.values()].some((child) => !ended(child))) {

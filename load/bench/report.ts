@@ -54,15 +54,23 @@ export function machine(): BenchResult['machine'] {
   };
 }
 
-export function saveResult(result: BenchResult): string {
+/** Writes a result to load/results and returns its file. */
+export function saveResult(result: { readonly date: string }, name: string): string {
   const folder = join(ROOT, 'load/results');
   mkdirSync(folder, { recursive: true });
-  const file = join(folder, `${result.date.slice(0, 10)}-${result.payload}.json`);
+  const file = join(folder, `${result.date.slice(0, 10)}-${name}.json`);
   writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
   return file;
 }
 
-const round = (value: number, digits = 1): string =>
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+}
+
+export const round = (value: number, digits = 1): string =>
   value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 export function renderResult(result: BenchResult): string {

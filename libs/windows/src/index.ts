@@ -1,9 +1,10 @@
 export * from './anomaly.ts';
+export { ReadingArrivals } from './arrivals.ts';
 export { type DerivedCounts, type DerivedMetric, deriving } from './derived.ts';
 export * from './device-clock.ts';
 export * from './device-log.ts';
 export * from './device-sequence.ts';
-export { type NeededRows, openFloors } from './engine.ts';
+export { type NeededRows, openFloors, WindowEngine } from './engine.ts';
 export { type ForcedReading, lateIdentity } from './forced.ts';
 export * from './levels.ts';
 export * from './merger.ts';
