@@ -17,8 +17,9 @@ export async function wireTo(scope: Scope, target: string): Promise<Wire> {
   const far = new URL(target);
   const sockets = new Set<Socket>();
   let frozen = false;
-  const server = createServer((client) => {
-    const upstream = connect(Number(far.port), far.hostname);
+  // Without delay, as the clients on both sides set it: else Nagle's algorithm holds long answers back for 40 ms.
+  const server = createServer({ noDelay: true }, (client) => {
+    const upstream = connect({ port: Number(far.port), host: far.hostname, noDelay: true });
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
