@@ -15,5 +15,6 @@ export { type RollupChange, RollupChanges, type RollupGroup } from './rollup-cha
 export { type DeviceTags, type Grouping, groupings } from './rollup-groups.ts';
 export * from './sketch.ts';
 export * from './types.ts';
+export * from './views.ts';
 export * from './window.ts';
 export { WindowPool } from './window-pool.ts';
