@@ -45,6 +45,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     archiveCommand,
     auditCommand,
     dlqCommand,
+    rebuildCommand,
     topologyCommand,
     configCommand,
   ]) {

@@ -29,5 +29,6 @@ export {
 } from './series-queries.ts';
 export { openSnapshot, type Snapshot } from './snapshot.ts';
 export type { DeviceState, LevelState, MetricState, SummaryQuery } from './summary.ts';
+export { adoptPositions, swapIn, swapTables } from './swap.ts';
 export { type Column, compareKeys, TupleCursor, type Value, valuesOf } from './tuples.ts';
 export * from './windows.ts';

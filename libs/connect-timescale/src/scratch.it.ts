@@ -116,7 +116,7 @@ test('a snapshot streams rows of one moment, bit for bit and in the order of the
             CASE WHEN s > 0 THEN convert_to(repeat('x', s * 40), 'UTF8') END
        FROM generate_series(-2000, 2000) t, unnest(ARRAY[-2147483648, -1, 0, 7, 300]) s`,
   );
-  const snapshot = await openSnapshot(url, { lock: 'retention' });
+  const snapshot = await openSnapshot(url, { lock: TABLES.maintenance });
   atEnd(t, () => snapshot.close());
   const select = 'SELECT series_id, ts, sum, sketch FROM windows_1s ORDER BY series_id, ts';
   const [before] = await snapshot.query<{ n: string }>('counting', 'SELECT count(*) AS n FROM windows_1s');

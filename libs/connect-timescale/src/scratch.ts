@@ -10,6 +10,8 @@ export type ScratchKind = 'audit' | 'rebuild';
 /** A schema with tables of the live ones' names and shapes, which nobody else reads. */
 export interface Scratch {
   readonly schema: string;
+  /** Name for a schema of the same life, for the tables that these ones replace. */
+  readonly old: string;
   /** The schema that has the live tables. */
   readonly live: string;
   /** Address of the database in which unqualified names mean the scratch tables. */
@@ -68,7 +70,8 @@ export async function openScratch(options: ScratchOptions): Promise<Scratch> {
   const remove = async (): Promise<void> => {
     clearInterval(timer);
     try {
-      if (made && !lost.signal.aborted) await dropSchema(client, schema);
+      if (made && !lost.signal.aborted)
+        for (const name of [schema, oldOf(schema)]) await dropSchema(client, name);
     } finally {
       await client.end().catch(() => undefined); // ends the locks too
     }
@@ -82,7 +85,7 @@ export async function openScratch(options: ScratchOptions): Promise<Scratch> {
         'another rebuild is under way in this database: wait for its end',
       );
     await removeDead(client);
-    await tryLock(client, HELD, `hashtext('${schema}')`);
+    for (const name of [schema, oldOf(schema)]) await tryLock(client, HELD, `hashtext('${name}')`);
     const [current] = await live.query<{ schema: string }>(doing, 'SELECT current_schema() AS schema');
     const liveSchema = current?.schema ?? 'public';
     const shapes: TableShape[] = [];
@@ -94,6 +97,7 @@ export async function openScratch(options: ScratchOptions): Promise<Scratch> {
     timer = setInterval(() => void client.query('SELECT 1').catch(gone), PING_MS).unref();
     return {
       schema,
+      old: oldOf(schema),
       live: liveSchema,
       url: withSearchPath(url, storage === 'live' ? `${schema},${liveSchema}` : schema),
       lost: lost.signal,
@@ -104,6 +108,8 @@ export async function openScratch(options: ScratchOptions): Promise<Scratch> {
     throw mapError(doing, error);
   }
 }
+
+const oldOf = (schema: string): string => `${schema}_old`;
 
 async function tryLock(client: pg.Client, lockClass: number, key: string): Promise<boolean> {
   const { rows } = await client.query<{ taken: boolean }>(

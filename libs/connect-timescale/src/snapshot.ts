@@ -18,7 +18,7 @@ const CONNECT_MS = 5_000;
 /**
  * Opens a REPEATABLE READ transaction without a deadline for its statements. While it is open, the server keeps old
  * rows for it.
- * @param lock a table that nobody may write meanwhile: a lock is taken before the moment of the snapshot
+ * @param lock a table that others may only read meanwhile; the lock is taken before the moment of the snapshot
  */
 export async function openSnapshot(
   url: string,
@@ -49,7 +49,7 @@ export async function openSnapshot(
   try {
     await client.connect();
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
-    if (lock !== undefined) await client.query(`LOCK TABLE ${lock} IN SHARE MODE`);
+    if (lock !== undefined) await client.query(`LOCK TABLE ${lock} IN EXCLUSIVE MODE`);
   } catch (error) {
     await close();
     throw mapError('opening a snapshot of the database', error);

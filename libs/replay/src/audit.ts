@@ -1,5 +1,7 @@
 import {
+  copyDerivations,
   type Database,
+  derivationPart,
   loadSeries,
   newestPanes,
   openScratch,
@@ -47,6 +49,7 @@ const AUDIT_TABLES = [
   TABLES.partitionOffsets,
   TABLES.forcedReadings,
   TABLES.retention,
+  TABLES.derivations,
 ];
 /** Keys of series that the log names and the database does not have: apart from all others. */
 const OWN_KEYS = 1_000_000_000;
@@ -84,10 +87,13 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
     );
     await putSeries(inside, series);
     const replay = await Replay.open({ ...options, only, signal });
-    await replay.begin(inside, [], first.keys());
+    // The definitions that held when the readings were folded, whatever is configured now.
+    const parts = [derivationPart({ metrics: null })];
+    await copyDerivations(database, inside);
+    await replay.begin(inside, parts, first.keys());
     await replay.foldTo(first);
 
-    const live = await openSnapshot(url, { lock: TABLES.retention });
+    const live = await openSnapshot(url, { lock: TABLES.maintenance });
     tidy.push(() => live.close());
     const cut = wanted(await readNextOffsets(live, topic));
     const stored = await loadSeries(live);
@@ -99,7 +105,7 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
           `partition ${partition} went back in the log while it was audited: was its topic made anew?`,
         );
     await putSeries(inside, stored);
-    await replay.begin(inside, [], cut.keys());
+    await replay.begin(inside, parts, cut.keys());
     await replay.foldTo(cut);
     await replay.writeSilent();
     for (const { table } of LEVELS) await inside.query('counting recomputed rows', `ANALYZE ${table}`);

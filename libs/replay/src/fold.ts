@@ -27,7 +27,7 @@ export interface FoldOptions {
 /** Readings in one transaction. Two of them are in memory: one is written while the next is folded. */
 const READINGS = 100_000;
 /** Nothing is silent while the log is read: its readings are as old as they are. */
-const NEVER = Number.NEGATIVE_INFINITY;
+const NEVER = 0;
 const ALWAYS = Number.POSITIVE_INFINITY;
 
 /**

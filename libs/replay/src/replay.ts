@@ -5,8 +5,8 @@ import { PartitionWriter } from '@weir/connect-timescale';
 import { type Counts, noCounts, type WindowOptions } from '@weir/windows';
 import { type ArchiveIndex, indexArchive } from './archive-index.ts';
 import { PartitionFold } from './fold.ts';
-import type { LogRange } from './plan.ts';
-import type { TapeFinding } from './tape.ts';
+import { type LogRange, planStretches } from './plan.ts';
+import { findingOf, type TapeFinding } from './tape.ts';
 
 /** What a replay reads, and by which rules it folds. */
 export interface ReplayOptions {
@@ -53,6 +53,11 @@ export interface Coverage {
   lost: bigint;
 }
 
+const noCoverage = (partition: number, from: bigint): Coverage => ({
+  ...{ partition, from, to: from, objects: 0 },
+  ...{ archived: 0n, fromLog: 0n, lost: 0n },
+});
+
 /** How far the clocks of edges and object store may differ, and an archive object may be late, milliseconds. */
 const CLOCK_MARGIN_MS = 10 * 60_000;
 
@@ -96,12 +101,28 @@ export class Replay {
     return start;
   }
 
-  /** Offsets that the replay wants and that nobody holds, without reading any. */
+  /** Of all partitions together. */
   get counts(): Counts {
     const all = noCounts();
     for (const { counts } of this.folds.values())
       for (const key of Object.keys(all) as (keyof Counts)[]) all[key] += counts[key];
     return all;
+  }
+
+  /** Fills `coverage` and `findings` as if everything up to these offsets were read. */
+  async plan(targets: ReadonlyMap<number, bigint>): Promise<void> {
+    const ranges = await this.options.log.ends();
+    for (const [partition, to] of targets) {
+      const from = this.startOf(partition);
+      this.coverage.set(partition, { ...noCoverage(partition, from), to });
+      const { reading, found } = this.listener(partition);
+      const range = ranges.find((one) => one.partition === partition);
+      for (const stretch of planStretches(this.index.pieces(partition), range, from, to)) {
+        reading(stretch);
+        const finding = findingOf(stretch);
+        if (finding !== null) found(finding);
+      }
+    }
   }
 
   /** Makes the folds write into `database`. */
@@ -112,10 +133,7 @@ export class Replay {
     for (const partition of partitions) {
       if (this.folds.has(partition)) continue;
       const from = this.startOf(partition);
-      this.coverage.set(partition, {
-        ...{ partition, from, to: from, objects: 0 },
-        ...{ archived: 0n, fromLog: 0n, lost: 0n },
-      });
+      this.coverage.set(partition, noCoverage(partition, from));
       const replay = this;
       const fold = await PartitionFold.open(
         {
@@ -145,8 +163,11 @@ export class Replay {
     }
   }
 
-  /** Folds each partition up to its offset (exclusive); one that is further already stays where it is. */
-  async foldTo(targets: ReadonlyMap<number, bigint>): Promise<void> {
+  /**
+   * Folds each partition up to its offset (exclusive); one that is further already stays where it is.
+   * @param between called after each partition that moved
+   */
+  async foldTo(targets: ReadonlyMap<number, bigint>, between?: () => Promise<void>): Promise<void> {
     this.ranges = new Map(
       (await this.options.log.ends()).map(({ partition, start, end }) => [partition, { start, end }]),
     );
@@ -157,6 +178,7 @@ export class Replay {
       if (to <= fold.next) continue;
       await fold.foldTo(to);
       (this.coverage.get(fold.partition) as Coverage).to = to;
+      await between?.();
     }
   }
 

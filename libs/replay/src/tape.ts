@@ -55,13 +55,11 @@ export async function* readTape(
     let ahead: Fetched | null = null;
     for (const [i, stretch] of plan.entries()) {
       listener.reading?.(stretch);
-      if (stretch.source === 'none') {
-        const { from: first, to: end, arrivedBy } = stretch;
-        listener.found({ kind: 'lost', from: first, to: end, arrivedBy });
-      } else if (stretch.source === 'log') {
-        if (stretch.gap) listener.found({ kind: 'gap', from: stretch.from, to: stretch.to });
+      const finding = findingOf(stretch);
+      if (finding !== null) listener.found(finding);
+      if (stretch.source === 'log') {
         yield* readLog(sources.log, partition, stretch.from, stretch.to);
-      } else {
+      } else if (stretch.source === 'archive') {
         const fetched: Fetched = ahead ?? fetch(sources.archive, stretch.piece);
         const next = plan[i + 1];
         ahead = next?.source === 'archive' ? fetch(sources.archive, next.piece) : null;
@@ -76,6 +74,13 @@ export async function* readTape(
       at = stretch.to;
     }
   }
+}
+
+/** What is wrong with a stretch. */
+export function findingOf(stretch: Stretch): TapeFinding | null {
+  const { from, to, source } = stretch;
+  if (source === 'none') return { kind: 'lost', from, to, arrivedBy: stretch.arrivedBy };
+  return source === 'log' && stretch.gap ? { kind: 'gap', from, to } : null;
 }
 
 function* readable({ index }: Sources, partition: number, bad: ReadonlySet<string>): Generator<Piece> {

@@ -12,7 +12,7 @@ import {
   ruleText,
   verdict,
 } from '../replay/audit-text.ts';
-import { showReplay, withSources } from '../replay/open.ts';
+import { interruption, showReplay, withSources } from '../replay/open.ts';
 import { effectiveConfig, usage } from '../settings.ts';
 
 interface Options {
@@ -23,18 +23,6 @@ interface Options {
   readonly scratch?: string;
   readonly data?: string;
   readonly json?: boolean;
-}
-
-/** Aborts with Ctrl-C and SIGTERM, so that the scratch schema is removed. */
-export function interruption(): { readonly signal: AbortSignal; end(): void } {
-  const controller = new AbortController();
-  const stop = (signal: NodeJS.Signals): void =>
-    controller.abort(new Finished(signal === 'SIGINT' ? 130 : 143));
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  return {
-    signal: controller.signal,
-    end: () => void process.off('SIGINT', stop).off('SIGTERM', stop),
-  };
 }
 
 async function run(terminal: Terminal, options: Options): Promise<void> {

@@ -4,6 +4,7 @@ import { openArchive } from '@weir/connect-minio';
 import { openDatabase } from '@weir/connect-timescale';
 import type { AuditOptions, ReplayProgress } from '@weir/replay';
 import { archiveBucket, kafkaTopology } from '@weir/topology';
+import { Finished } from '../finished.ts';
 import { number } from '../output.ts';
 import type { Progress } from '../progress.ts';
 import { quietLogger } from '../settings.ts';
@@ -48,6 +49,18 @@ export async function withSources<T>(config: Config, work: (sources: Everything)
     archive.close();
     await Promise.all([log.close(), database.close()]);
   }
+}
+
+/** Aborts with Ctrl-C and SIGTERM, so that the scratch schema is removed. */
+export function interruption(): { readonly signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const stop = (signal: NodeJS.Signals): void =>
+    controller.abort(new Finished(signal === 'SIGINT' ? 130 : 143));
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  return {
+    signal: controller.signal,
+    end: () => void process.off('SIGINT', stop).off('SIGTERM', stop),
+  };
 }
 
 const BAR = 24;

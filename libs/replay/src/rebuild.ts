@@ -1,0 +1,148 @@
+import {
+  adoptPositions,
+  type CommitPart,
+  type Database,
+  expireWindows,
+  type Lease,
+  openScratch,
+  type RetentionOptions,
+  readNextOffsets,
+  type Scratch,
+  swapIn,
+  swapTables,
+} from '@weir/connect-timescale';
+import { WeirError } from '@weir/flow';
+import { LEVELS, ROLLUP_LEVELS, TABLES } from '@weir/topology';
+import type { Counts } from '@weir/windows';
+import { type Coverage, type Finding, Replay, type ReplayOptions } from './replay.ts';
+
+export interface RebuildOptions extends Omit<ReplayOptions, 'from' | 'only'> {
+  /** The live database. */
+  readonly database: Database;
+  readonly url: string;
+  /** Opens a database for the fold. */
+  readonly open: (url: string) => Database;
+  /** What is kept beside the windows by the live pipeline. */
+  readonly parts: readonly CommitPart[];
+  readonly retention: RetentionOptions;
+  /** Told why the swap has to wait. */
+  readonly waiting: (why: string) => void;
+}
+
+export interface RebuildReport {
+  readonly coverage: readonly Coverage[];
+  readonly findings: readonly Finding[];
+  readonly counts: Counts;
+  /** How long nothing could be written, milliseconds. */
+  readonly heldMs: number;
+}
+
+/** Tables that are put in the place of the live ones. */
+const REPLACED = [
+  ...LEVELS.map(({ table }) => table),
+  TABLES.windowsKept,
+  ...ROLLUP_LEVELS.map(({ table }) => table),
+  TABLES.rollups,
+  TABLES.rollupScopes,
+  TABLES.derivations,
+  TABLES.devices,
+];
+/** Those that only the fold needs. */
+const OWN = [TABLES.partitionOffsets, TABLES.forcedReadings, TABLES.retention, TABLES.maintenance];
+
+/** Records that may be left for the time in which the live pipeline stands still. */
+const CLOSE_ENOUGH = 200n;
+const ROUNDS = 20;
+const LOCK_TIMEOUT_MS = 3_000;
+const SWAP_ATTEMPTS = 20;
+
+/**
+ * Makes all windows anew from the archive and the log, beside the live pipeline, and puts them in the place of the
+ * old ones in one transaction. Whatever ends it before, the old rows stay. Series keep their keys.
+ *
+ * Throws `WEIR_STATE` (fatal) when records that the live windows came from are lost, or another rebuild is under way.
+ */
+export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
+  const { database, url, topic, parts, told } = options;
+  const scratch = await openScratch({
+    ...{ kind: 'rebuild', live: database, url, storage: 'live' },
+    tables: [...REPLACED, ...OWN],
+  });
+  const signal = AbortSignal.any([options.signal, scratch.lost]);
+  const inside = options.open(scratch.url);
+  try {
+    const replay = await Replay.open({ ...options, from: Number.NEGATIVE_INFINITY, only: null, signal });
+    const expire = await expiry(inside, scratch, options.retention);
+    for (let round = 0; ; round++) {
+      const targets = await readNextOffsets(database, topic);
+      await replay.begin(inside, parts, targets.keys());
+      await replay.foldTo(targets, expire);
+      refuseLost(replay.findings);
+      const next = await readNextOffsets(database, topic);
+      if (behind(targets, next) <= CLOSE_ENOUGH || round === ROUNDS) break;
+    }
+    for (const { table } of LEVELS) await inside.query('counting the new rows', `ANALYZE ${table}`);
+    const heldMs = await swapIn({
+      ...{
+        url,
+        topic,
+        signal,
+        lockTimeoutMs: LOCK_TIMEOUT_MS,
+        attempts: SWAP_ATTEMPTS,
+        waiting: options.waiting,
+      },
+      async catchUp(next) {
+        await replay.begin(inside, parts, next.keys());
+        await replay.foldTo(next);
+        await replay.writeSilent(Date.now());
+        refuseLost(replay.findings);
+      },
+      async replace(transaction) {
+        told({ step: 'copying', rows: 0 });
+        const { live, schema, old } = scratch;
+        await adoptPositions(transaction, live, schema, topic);
+        await swapTables(transaction, { live, scratch: schema, old, tables: REPLACED });
+      },
+    });
+    const { coverage, findings, counts } = replay;
+    return { coverage: [...coverage.values()], findings, counts, heldMs };
+  } catch (error) {
+    scratch.lost.throwIfAborted();
+    throw error;
+  } finally {
+    await inside.close();
+    await scratch.remove();
+  }
+}
+
+/** Records between two sets of offsets. */
+function behind(folded: ReadonlyMap<number, bigint>, next: ReadonlyMap<number, bigint>): bigint {
+  let records = 0n;
+  for (const [partition, offset] of next) records += offset - (folded.get(partition) ?? 0n);
+  return records;
+}
+
+function refuseLost(findings: readonly Finding[]): void {
+  const lost = findings.find(({ kind }) => kind === 'lost');
+  if (lost === undefined || lost.kind !== 'lost') return;
+  throw new WeirError(
+    'WEIR_STATE',
+    'fatal',
+    `Neither the archive nor Kafka has offsets ${lost.from}–${lost.to - 1n} of partition ${lost.partition}, so a rebuild would lose the windows that they are in. The stored windows stay as they are. \`weir audit\` tells which ones cannot be told.`,
+  );
+}
+
+/** What retention would have dropped is not brought back: it goes as soon as it is made. */
+async function expiry(
+  inside: Database,
+  scratch: Scratch,
+  retention: RetentionOptions,
+): Promise<() => Promise<void>> {
+  const lease: Lease = { job: 'retention', token: 1n, lost: scratch.lost, release: async () => undefined };
+  await inside.query(
+    'preparing retention of the new windows',
+    `INSERT INTO ${TABLES.maintenance} (job, token, holder, held_since) VALUES ($1, 1, 'weir rebuild', now())`,
+    [lease.job],
+  );
+  return () => expireWindows(inside, lease, retention, () => undefined);
+}
