@@ -115,14 +115,14 @@ test('killed again and again, the devices are what a recount of the log says, an
     const found = await until(
       async () => {
         const row = await readDevice(bench.database, 'here', device);
-        return row?.lastSeen.getTime() === counted.lastSeen && row;
+        return row?.lastSeen === counted.lastSeen && row;
       },
       { deadlineMs: 40_000, what: `the newest message of ${device} in its row`, everyMs: 250 },
     );
     const numbers = [...counted.seen];
     const expected = Math.max(...numbers) - Math.min(...numbers) + 1;
     assert.deepEqual(
-      { ...found.sequence, newest: found.newest?.getTime() },
+      { ...found.sequence, newest: found.newest },
       {
         last: Math.max(...numbers),
         gaps: counted.gaps,
@@ -134,7 +134,7 @@ test('killed again and again, the devices are what a recount of the log says, an
       device,
     );
     assert.ok(found.clock !== null, `${device} has an estimate`);
-    const error = Math.abs(found.clock.offsetMs - ahead(Number(device.slice(7)), found.clock.at.getTime()));
+    const error = Math.abs(found.clock.offsetMs - ahead(Number(device.slice(7)), found.clock.at));
     assert.ok(error <= 100 && error <= found.clock.errorMs, `${device}: ${error} ms off`);
     worst = Math.max(worst, error);
     gaps += found.sequence.gaps;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { type SeriesPoint, series, summary, windowList } from '@weir/api';
+import { deviceDetail, type SeriesPoint, series, summary, windowList } from '@weir/api';
 import { TABLES } from '@weir/topology';
 import { bench, foldReadings, type SentReading, storeAlert } from './gateway.fixture.ts';
 
@@ -203,6 +203,13 @@ test('the summary tells values, windows, alerts, liveness, clock and gaps in one
   assert.equal(told.liveness.lastSeen, at(END));
   assert.equal(told.sequence?.last, readings.length - 1);
   assert.equal(told.sequence?.gaps, 0);
+  const { facts } = deviceDetail.parse((await it.get('/api/v1/devices/mixer')).body);
+  assert.deepEqual([facts?.sequence, facts?.clock, facts?.lastSeen], [told.sequence, told.clock, at(END)]);
+  assert.equal(facts?.watermark, at(watermark));
+  assert.ok(
+    Math.abs(facts?.clock?.offsetMs ?? 1e9) <= (facts?.clock?.errorMs ?? 0),
+    'its times are its arrivals',
+  );
   assert.deepEqual(
     told.alerts.map(({ state, device }) => [state, device]),
     [['firing', 'mixer']],

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { cursorParam, instant, next } from './common.ts';
+import { clock, sequence } from './summary.ts';
 
 export const device = z
   .object({
@@ -10,6 +11,30 @@ export const device = z
   })
   .meta({ id: 'Device' });
 export type Device = z.output<typeof device>;
+
+const count = z.number().int().min(0);
+/** What the log of readings tells of a device, beside its values. */
+export const deviceFacts = z
+  .object({
+    firstSeen: instant.describe('Arrival of its first message'),
+    lastSeen: instant.describe('Arrival of its newest message'),
+    newest: instant.nullable().describe('Newest event time'),
+    watermark: instant
+      .nullable()
+      .describe('Event time up to which its windows are complete, but for late readings'),
+    sequence,
+    duplicates: count.describe('Readings sent again by the device'),
+    late: count.describe('Readings later than the allowed lateness: dead letters'),
+    clock: clock.nullable().describe('null: the device sends no times, or too few yet'),
+    updatedAt: instant.describe('When this was written: at once for a new count, else every 15 s'),
+  })
+  .meta({ id: 'DeviceFacts' });
+export type DeviceFacts = z.output<typeof deviceFacts>;
+
+export const deviceDetail = device
+  .extend({ facts: deviceFacts.nullable().describe('null before the aggregator first wrote it') })
+  .meta({ id: 'DeviceDetail' });
+export type DeviceDetail = z.output<typeof deviceDetail>;
 
 export const deviceList = z.object({ devices: z.array(device), next }).meta({ id: 'DeviceList' });
 export type DeviceList = z.output<typeof deviceList>;

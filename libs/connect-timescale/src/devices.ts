@@ -1,7 +1,14 @@
 import { TABLES } from '@weir/topology';
-import { type ClockEstimate, type DeviceFigures, DeviceLog, type StoredDevice } from '@weir/windows';
+import {
+  type ClockEstimate,
+  type DeviceFigures,
+  DeviceLog,
+  type SequenceCounts,
+  type StoredDevice,
+} from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Runner } from './database.ts';
+import { epochMs } from './windows.ts';
 
 /** Rows of one statement. */
 const CHUNK = 5_000;
@@ -112,57 +119,48 @@ function toRow(partition: number, one: DeviceFigures): Record<Column, unknown> {
   };
 }
 
-const ms = (column: string, as: string): string =>
-  `(extract(epoch FROM ${column}) * 1000)::float8 AS "${as}"`;
-
 /** Devices of one partition, for a restart. */
 async function loadDevices(runner: Runner, partition: number): Promise<StoredDevice[]> {
   const rows = await runner.query<Omit<StoredDevice, 'foldedOffset'> & { folded_offset: string }>(
     `loading the devices of partition ${partition}`,
-    `SELECT site, device, ${ms('first_seen', 'firstSeen')}, ${ms('last_seen', 'lastSeen')}, ${ms('newest', 'newest')},
-            duplicates::float8, late::float8, folded_offset, state
+    `SELECT site, device, ${epochMs('first_seen')} AS "firstSeen", ${epochMs('last_seen')} AS "lastSeen",
+            ${epochMs('newest')} AS newest, duplicates::float8, late::float8, folded_offset, state
        FROM ${TABLES.devices} WHERE partition = $1 ORDER BY site, device`,
     [partition],
   );
   return rows.map(({ folded_offset, ...row }) => ({ ...row, foldedOffset: BigInt(folded_offset) }));
 }
 
-/** What is shown of a device. Counts since it first sent something. */
-export interface DeviceRecord {
-  readonly firstSeen: Date;
-  readonly lastSeen: Date;
-  readonly newest: Date | null;
-  readonly watermark: Date | null;
-  readonly sequence: {
-    readonly last: number | null;
-    readonly gaps: number;
-    readonly missing: number;
-    readonly reordered: number;
-    readonly restarts: number;
-  };
+/** What the table tells of a device, counted since its first message. Times: epoch milliseconds. */
+export interface DeviceFacts {
+  readonly firstSeen: number;
+  readonly lastSeen: number;
+  readonly newest: number | null;
+  readonly watermark: number | null;
+  readonly sequence: SequenceCounts;
   readonly duplicates: number;
   readonly late: number;
-  readonly clock: (Omit<ClockEstimate, 'at'> & { readonly at: Date; readonly steps: number }) | null;
-  /** When this was written; a device that only goes on as before is written every 15 s. */
-  readonly updatedAt: Date;
+  readonly clock: (ClockEstimate & { readonly steps: number }) | null;
+  /** A device that only goes on as before is written every 15 s. */
+  readonly updatedAt: number;
 }
 
-/** One device of one site; null before its first message was folded. */
-export async function readDevice(runner: Runner, site: string, device: string): Promise<DeviceRecord | null> {
-  const [row] = await runner.query<DeviceRecord & Record<string, unknown>>(
+/** `DeviceFacts` of a row of the table, as JSON. */
+export const DEVICE_FACTS = `json_build_object(
+  'firstSeen', ${epochMs('first_seen')}, 'lastSeen', ${epochMs('last_seen')}, 'newest', ${epochMs('newest')},
+  'watermark', ${epochMs('watermark')}, 'updatedAt', ${epochMs('updated_at')}, 'duplicates', duplicates, 'late', late,
+  'sequence', json_build_object('last', seq_last, 'gaps', seq_gaps, 'missing', seq_missing,
+    'reordered', seq_reordered, 'restarts', seq_restarts),
+  'clock', CASE WHEN clock_at IS NOT NULL THEN json_build_object('offsetMs', clock_offset_ms,
+    'errorMs', clock_error_ms, 'driftPpm', clock_drift_ppm, 'driftErrorPpm', clock_drift_error_ppm,
+    'at', ${epochMs('clock_at')}, 'steps', clock_steps) END)`;
+
+/** One device of one site; null before the aggregator first wrote it. */
+export async function readDevice(runner: Runner, site: string, device: string): Promise<DeviceFacts | null> {
+  const [row] = await runner.query<{ facts: DeviceFacts }>(
     `reading the device ${device}`,
-    `SELECT first_seen AS "firstSeen", last_seen AS "lastSeen", newest, watermark, duplicates::float8, late::float8,
-            updated_at AS "updatedAt",
-            json_build_object('last', seq_last, 'gaps', seq_gaps, 'missing', seq_missing, 'reordered', seq_reordered,
-                              'restarts', seq_restarts) AS sequence,
-            clock_offset_ms AS "offsetMs", clock_error_ms AS "errorMs", clock_drift_ppm AS "driftPpm",
-            clock_drift_error_ppm AS "driftErrorPpm", clock_at AS at, clock_steps::float8 AS steps
-       FROM ${TABLES.devices} WHERE site = $1 AND device = $2`,
+    `SELECT ${DEVICE_FACTS} AS facts FROM ${TABLES.devices} WHERE site = $1 AND device = $2`,
     [site, device],
   );
-  if (row === undefined) return null;
-  const { offsetMs, errorMs, driftPpm, driftErrorPpm, at, steps, ...shown } = row as unknown as DeviceRecord &
-    NonNullable<DeviceRecord['clock']>;
-  const clock = at === null ? null : { offsetMs, errorMs, driftPpm, driftErrorPpm, at, steps };
-  return { ...shown, clock };
+  return row?.facts ?? null;
 }

@@ -3,7 +3,7 @@ export * from './commit-part.ts';
 export * from './database.ts';
 export * from './derivations.ts';
 export * from './device-credentials.ts';
-export { type DeviceRecord, deviceState, readDevice } from './devices.ts';
+export { type DeviceFacts, deviceState, readDevice } from './devices.ts';
 export * from './edition.ts';
 export * from './errors.ts';
 export * from './forced.ts';
@@ -29,6 +29,7 @@ export {
 } from './series-queries.ts';
 export { openSnapshot, type Snapshot } from './snapshot.ts';
 export type { DeviceState, LevelState, MetricState, SummaryQuery } from './summary.ts';
+export * from './trace.ts';
 export { adoptPositions, swapIn, swapTables } from './swap.ts';
 export { type Column, compareKeys, TupleCursor, type Value, valuesOf } from './tuples.ts';
 export * from './windows.ts';

@@ -2,6 +2,7 @@ import { LEVELS, type LevelName, TABLES } from '@weir/topology';
 import { alignDown, type FiguresRead, LEVEL_MS, levelIndex, Sketch, WindowMerger } from '@weir/windows';
 import type { AlertRow } from './alerts.ts';
 import type { Runner } from './database.ts';
+import { DEVICE_FACTS, type DeviceFacts } from './devices.ts';
 import { newestPane } from './kept.ts';
 import {
   type PieceRow,
@@ -35,30 +36,6 @@ export interface MetricState {
   readonly value: number | null;
   readonly ts: number | null;
   readonly levels: readonly LevelState[];
-}
-
-/** What the table of devices tells of one; see `DeviceRecord`. Times: epoch milliseconds. */
-export interface DeviceFacts {
-  readonly firstSeen: number;
-  readonly lastSeen: number;
-  readonly duplicates: number;
-  readonly late: number;
-  readonly sequence: {
-    readonly last: number | null;
-    readonly gaps: number;
-    readonly missing: number;
-    readonly reordered: number;
-    readonly restarts: number;
-  };
-  readonly clock: {
-    readonly offsetMs: number;
-    readonly errorMs: number;
-    readonly driftPpm: number;
-    readonly driftErrorPpm: number;
-    readonly at: number;
-    readonly steps: number;
-  } | null;
-  readonly updatedAt: number;
 }
 
 /** All that is known of a device at one site. */
@@ -169,13 +146,7 @@ export async function readSummaries(
                 'firedAt', fired_at, 'resolvedAt', resolved_at, 'updatedAt', updated_at) ORDER BY updated_at DESC)
                FROM (SELECT * FROM ${TABLES.alerts} a WHERE a.site = m.site AND a.device = $1 AND a.state <> 'resolved'
                      ORDER BY updated_at DESC LIMIT 100) a) AS alerts,
-            (SELECT json_build_object('firstSeen', ${epochMs('first_seen')}, 'lastSeen', ${epochMs('last_seen')},
-                'duplicates', duplicates, 'late', late, 'updatedAt', ${epochMs('updated_at')},
-                'sequence', json_build_object('last', seq_last, 'gaps', seq_gaps, 'missing', seq_missing,
-                  'reordered', seq_reordered, 'restarts', seq_restarts),
-                'clock', CASE WHEN clock_at IS NOT NULL THEN json_build_object('offsetMs', clock_offset_ms,
-                  'errorMs', clock_error_ms, 'driftPpm', clock_drift_ppm, 'driftErrorPpm', clock_drift_error_ppm,
-                  'at', ${epochMs('clock_at')}, 'steps', clock_steps) END)
+            (SELECT ${DEVICE_FACTS}
                FROM ${TABLES.devices} d WHERE d.site = m.site AND d.device = $1) AS facts
        FROM mark m ORDER BY m.site`,
     [device, site ?? null, options.outOfOrdernessMs],

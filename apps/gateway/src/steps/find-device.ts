@@ -1,7 +1,9 @@
-import { type DeviceDetail, deviceDetail, type Latest, latest } from '@weir/api';
+import { type DeviceDetail, type DeviceFacts, deviceDetail, type Latest, latest } from '@weir/api';
+import type { DeviceFacts as StoredFacts } from '@weir/connect-timescale';
 import { ApiProblem } from '../http/problems.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
+import { time } from './show-figures.ts';
 
 /**
  * The one of these that is meant, of the sites that have a device of this name: the one that was named, else the only
@@ -43,12 +45,32 @@ export function findDevice(store: Store) {
       schema: deviceDetail,
       load: async (): Promise<DeviceDetail> => {
         const where = await siteOf(store, name, site);
-        const [found, record] = await Promise.all([store.device(name, where), store.record(name, where)]);
+        const [found, facts] = await Promise.all([store.device(name, where), store.facts(name, where)]);
         if (found === null)
           throw new ApiProblem('device-not-found', `No reading of device ${name} has been stored.`);
-        return { ...found, record };
+        return { ...found, facts: facts && showFacts(facts) };
       },
     };
+  };
+}
+
+function showFacts({
+  firstSeen,
+  lastSeen,
+  newest,
+  watermark,
+  clock,
+  updatedAt,
+  ...counts
+}: StoredFacts): DeviceFacts {
+  return {
+    ...counts,
+    firstSeen: time(firstSeen),
+    lastSeen: time(lastSeen),
+    newest: newest === null ? null : time(newest),
+    watermark: watermark === null ? null : time(watermark),
+    clock: clock && { ...clock, at: time(clock.at) },
+    updatedAt: time(updatedAt),
   };
 }
 

@@ -5,6 +5,7 @@ import {
   type Database,
   newestPane,
   type Queries,
+  readDevice,
 } from '@weir/connect-timescale';
 import type { DevicesPage, Store } from './store.ts';
 
@@ -79,6 +80,7 @@ export function sqlStore(
       );
       return rows.map(({ site }) => site);
     },
+    facts: (device, site) => readDevice(database, site, device),
     latest: (device, site) => queries.latest(device, site),
     seriesState: (device, site, metric) => queries.seriesState(device, site, metric),
     windows: (seriesId, query) => queries.windows(seriesId, query),

@@ -1,5 +1,5 @@
 import type { Alert, Device } from '@weir/api';
-import type { AlertsQuery, Queries } from '@weir/connect-timescale';
+import type { AlertsQuery, DeviceFacts, Queries } from '@weir/connect-timescale';
 
 export interface DevicesPage {
   readonly site?: string | undefined;
@@ -13,6 +13,7 @@ export interface Store extends Pick<Queries, 'latest' | 'seriesState' | 'windows
   /** By site and name; `after` is the last of the page before. */
   devices(page: DevicesPage): Promise<Device[]>;
   device(name: string, site: string): Promise<Device | null>;
+  facts(device: string, site: string): Promise<DeviceFacts | null>;
   /** Sites that have a device of this name. */
   sitesOf(device: string): Promise<string[]>;
   /** Newest change first. */

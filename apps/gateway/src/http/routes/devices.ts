@@ -29,10 +29,10 @@ export const deviceRoutes: RouteGroup = (app, { store, answer, silentAfter }) =>
     url: '/devices/:id',
     schema: {
       tags: ['devices'],
-      summary: 'One device and its metrics',
+      summary: 'One device: its metrics, arrivals, sequence numbers and clock',
       params: api.deviceParams,
       querystring: api.siteQuery,
-      response: { 200: api.device, ...errors },
+      response: { 200: api.deviceDetail, ...errors },
     },
     handler: (request, reply) =>
       answer(...plain(request, reply), questions.device(request.params.id, request.query.site)),
