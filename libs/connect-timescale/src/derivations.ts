@@ -10,7 +10,8 @@ import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Runner, Transaction } from './database.ts';
 
 export interface DerivationOptions {
-  readonly metrics: readonly DerivedMetric[];
+  /** As configured; null: as each partition remembers them, and nothing else. */
+  readonly metrics: readonly DerivedMetric[] | null;
   /** Told of the lines that are folded, not of those that are read again. */
   readonly counts?: (metric: string) => DerivedCounts;
 }
@@ -58,14 +59,10 @@ export function derivationPart({
         [partition],
       );
       const stored = rows.map((row) => ({ since: BigInt(row.since), metrics: row.metrics }));
-      // A log that was made anew begins before what is remembered of the old one.
-      const history: Derivation[] = stored.filter(({ since }) => since <= state.nextOffset);
-      let fresh: DerivationHandout | null = null;
-      if (history.length < stored.length || signature(history.at(-1)?.metrics ?? []) !== signature(metrics)) {
-        fresh = { partition, since: state.nextOffset, metrics };
-        if (history.at(-1)?.since === fresh.since) history.pop();
-        history.push(fresh);
-      }
+      const { history, fresh } =
+        metrics === null
+          ? { history: stored, fresh: null }
+          : follow(partition, stored, metrics, state.nextOffset);
       if (history.some((one) => one.metrics.length > 0)) state.deriveWith(deriveBy(history, state, counts));
       return new PartitionDerivations(fresh);
     },
@@ -85,6 +82,39 @@ export function derivationPart({
       }
     },
   };
+}
+
+function follow(
+  partition: number,
+  stored: readonly Derivation[],
+  metrics: readonly DerivedMetric[],
+  next: bigint,
+): { history: readonly Derivation[]; fresh: DerivationHandout | null } {
+  // A log that was made anew begins before what is remembered of the old one.
+  const history = stored.filter(({ since }) => since <= next);
+  const last = history.at(-1);
+  if (history.length === stored.length && signature(last?.metrics ?? []) === signature(metrics))
+    return { history, fresh: null };
+  const fresh = { partition, since: next, metrics };
+  return { history: [...history.filter(({ since }) => since < next), fresh], fresh };
+}
+
+/** Gives a schema what the partitions of another one remember. */
+export async function copyDerivations(from: Runner, to: Runner): Promise<void> {
+  const rows = await from.query<{ partition: number; since: string; metrics: unknown }>(
+    'reading the derived metrics',
+    `SELECT partition, since_offset AS since, metrics FROM ${TABLES.derivations}`,
+  );
+  await to.query(
+    'copying the derived metrics',
+    `INSERT INTO ${TABLES.derivations} (partition, since_offset, metrics)
+     SELECT * FROM unnest($1::int[], $2::bigint[], $3::jsonb[]) ON CONFLICT DO NOTHING`,
+    [
+      rows.map(({ partition }) => partition),
+      rows.map(({ since }) => since),
+      rows.map(({ metrics }) => JSON.stringify(metrics)),
+    ],
+  );
 }
 
 function deriveBy(

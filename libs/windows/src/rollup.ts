@@ -42,7 +42,11 @@ export interface RollupFigures {
   readonly min: number;
   readonly max: number;
   readonly first: number;
+  readonly firstTs: number;
+  readonly firstDevice: string;
   readonly last: number;
+  readonly lastTs: number;
+  readonly lastDevice: string;
   readonly p50: number;
   readonly p90: number;
   readonly p99: number;
@@ -169,13 +173,13 @@ export class Rollup {
   }
 
   figures(): RollupFigures {
-    const { start, devices, count, min, max, first, last } = this;
+    const { start, devices, count, min, max, first, firstTs, firstDevice, last, lastTs, lastDevice } = this;
     const sketch = Sketch.decode(this.encodeSketch());
     const quantile = (q: number): number => Math.min(max, Math.max(min, sketch.quantile(q)));
     const sum = this.sum.value();
     const deviation = Math.sqrt(distances(count, this.sum, this.moment) / (count - 1));
     return {
-      ...{ start, devices, count, min, max, first, last },
+      ...{ start, devices, count, min, max, first, firstTs, firstDevice, last, lastTs, lastDevice },
       sum: finite(sum),
       mean: finite(sum / count),
       stddev: count < 2 ? null : finite(deviation),
