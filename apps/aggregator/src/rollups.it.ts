@@ -6,7 +6,14 @@ import { test } from 'node:test';
 import { listRollups, readRollups } from '@weir/connect-timescale';
 import { atEnd, freeOffset, type Scope, spawnApp } from '@weir/testkit';
 import { ROLLUP_LEVELS } from '@weir/topology';
-import { type DeviceTags, groupings, type PlainWindow, recompute, Sketch } from '@weir/windows';
+import {
+  type DeviceTags,
+  groupings,
+  type PlainWindow,
+  type RollupRow,
+  recompute,
+  Sketch,
+} from '@weir/windows';
 import { Bench, random } from './testing.ts';
 
 const OPTIONS = { outOfOrdernessMs: 2_000, allowedLatenessMs: 60_000 };
@@ -118,11 +125,11 @@ async function assertRollups(bench: Bench, since = Number.NEGATIVE_INFINITY): Pr
   for (const { name, metric, groupedBy } of listed) {
     const definition = known.find(({ by }) => by === groupedBy)?.definition as string;
     for (const level of ROLLUP_LEVELS) {
-      const rollups = await readRollups(bench.database, {
+      const answer = await readRollups(bench.database, {
         ...{ definition, group: name, metric, level, limit: 100_000 },
         ...{ from: new Date(0), to: new Date(8e15) },
       });
-      for (const rollup of rollups ?? []) {
+      for (const rollup of answer?.windows ?? []) {
         const key = `${name} ${metric} ${level.name} ${rollup.start}`;
         const rows = wanted.get(key);
         assert.ok(rows !== undefined, `${key} should not exist`);
@@ -141,7 +148,7 @@ async function assertRollups(bench: Bench, since = Number.NEGATIVE_INFINITY): Pr
 
 function compare(
   key: string,
-  row: ReturnType<NonNullable<Awaited<ReturnType<typeof readRollups>>>[number]['encode']>,
+  row: RollupRow,
   figures: { readonly sum: number | null; readonly mean: number | null; readonly stddev: number | null },
   rows: readonly PlainWindow[],
 ): void {

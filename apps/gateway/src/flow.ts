@@ -22,7 +22,7 @@ export async function startGateway(context: AppContext): Promise<void> {
   const { config, log, metrics } = context;
   const events = gatewayEvents(log, metrics);
   const hub = new LiveHub({ events, ...config.gateway });
-  const { store, cache, sources, close } = openParts(context, hub);
+  const { store, rollups, cache, sources, close } = openParts(context, hub);
   const feed = feedLive(config.rabbitmq, hub, events, log);
   const doors = { mqtt: context.port('mqtt'), http: context.port('edgeHttp') };
   const status = collectStatus({ sources, doors, onFailure: events.probeFailed });
@@ -39,7 +39,7 @@ export async function startGateway(context: AppContext): Promise<void> {
   await app.register(
     async (api) => {
       await limitRequests(api, config.gateway.rateLimit);
-      addRoutes(api, { store, answer, status, hub, silentAfter: config.gateway.silentAfter });
+      addRoutes(api, { store, rollups, answer, status, hub, silentAfter: config.gateway.silentAfter });
     },
     { prefix: '/api/v1' },
   );

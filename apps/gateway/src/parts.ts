@@ -4,15 +4,18 @@ import { type Cache, openCache } from '@weir/connect-redis';
 import { openAlertQueries, openDatabase, openQueries } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology, type PortName } from '@weir/topology';
+import { groupings } from '@weir/windows';
 import type { LiveHub } from './live/hub.ts';
 import { viewApp, viewMinio } from './status/probe.ts';
 import type { KafkaView } from './status/snapshot.ts';
 import { groupView, type Sources } from './steps/collect-status.ts';
+import { type RollupStore, rollupStore } from './store/rollups.ts';
 import { sqlStore } from './store/sql.ts';
 import type { Store } from './store/store.ts';
 
 export interface Parts {
   readonly store: Store;
+  readonly rollups: RollupStore;
   readonly cache: Cache;
   readonly sources: Sources;
   close(): Promise<void>;
@@ -61,6 +64,7 @@ export function openParts(context: AppContext, hub: LiveHub): Parts {
 
   return {
     store,
+    rollups: rollupStore(database, groupings(config.rollups.by, config.devices)),
     cache,
     sources: {
       edge: app('edgeHttp'),

@@ -304,34 +304,41 @@ export interface RollupQuery {
   readonly limit: number;
 }
 
+export interface RollupAnswer {
+  /** Windows that start later are complete; epoch milliseconds, -Infinity: all. */
+  readonly since: number;
+  /** Oldest first. */
+  readonly windows: readonly Rollup[];
+}
+
 /** The roll-ups of a group, the parts of all partitions merged; null when it has no roll-up of the metric. */
-export async function readRollups(runner: Runner, query: RollupQuery): Promise<readonly Rollup[] | null> {
+export async function readRollups(runner: Runner, query: RollupQuery): Promise<RollupAnswer | null> {
   const { definition, group, metric, level, from, to, limit } = query;
-  const parts = await runner.query<{ id: number }>(
+  const [known] = await runner.query<{ ids: number[] | null; since: number }>(
     `finding the roll-ups of ${group}`,
-    `SELECT rollup_id AS id FROM ${TABLES.rollups} WHERE definition = $1 AND name = $2 AND metric = $3`,
+    `SELECT (SELECT array_agg(rollup_id) FROM ${TABLES.rollups}
+              WHERE definition = $1 AND name = $2 AND metric = $3) AS ids,
+            (SELECT (extract(epoch FROM coalesce(max(since), '-infinity')) * 1000)::float8
+               FROM ${TABLES.rollupScopes} WHERE definition = $1) AS since`,
     [definition, group, metric],
   );
-  if (parts.length === 0) return null;
-  const ids = parts.map(({ id }) => id);
-  // Before `since` a partition has not added its rows, and what is expired goes partition by partition and late.
+  if (known?.ids == null) return null;
+  // Before `since` a partition has not added its rows, and what is expired goes partition by partition.
   const rows = await runner.query<RollupRow & { id: number }>(
     `reading roll-ups of ${group}`,
-    `WITH bounds AS (SELECT greatest($2::timestamptz,
-         (SELECT expired_before FROM ${TABLES.retention} WHERE table_name = $5)) AS low,
-         coalesce((SELECT max(since) FROM ${TABLES.rollupScopes} WHERE definition = $6), '-infinity') AS since),
-       starts AS (SELECT DISTINCT t.ts FROM ${level.table} t, bounds b
-         WHERE t.rollup_id = ANY($1::int[]) AND t.ts >= $2 AND t.ts < $3 AND t.ts >= b.low AND t.ts > b.since
+    `WITH starts AS (SELECT DISTINCT t.ts FROM ${level.table} t
+         WHERE t.rollup_id = ANY($1::int[]) AND t.ts >= $2 AND t.ts < $3 AND t.ts > to_timestamp($5::float8 / 1000)
+           AND t.ts >= coalesce((SELECT expired_before FROM ${TABLES.retention} WHERE table_name = $6), '-infinity')
          ORDER BY t.ts LIMIT $4)
      SELECT ${STATE} FROM ${level.table} w JOIN starts USING (ts)
       WHERE w.rollup_id = ANY($1::int[]) AND w.ts >= $2 AND w.ts < $3 ORDER BY w.ts`,
-    [ids, from, to, limit, level.table, definition],
+    [known.ids, from, to, limit, known.since, level.table],
   );
-  const merged: Rollup[] = [];
+  const windows: Rollup[] = [];
   for (const row of rows) {
-    const last = merged.at(-1);
+    const last = windows.at(-1);
     if (last !== undefined && last.start === row.start) last.merge(Rollup.decode(row));
-    else merged.push(Rollup.decode(row));
+    else windows.push(Rollup.decode(row));
   }
-  return merged;
+  return { since: known.since, windows };
 }

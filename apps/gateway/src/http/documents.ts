@@ -21,6 +21,7 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
       },
       tags: [
         { name: 'devices', description: 'What the devices sent' },
+        { name: 'rollups', description: 'What groups of devices sent' },
         { name: 'alerts', description: 'What the rules found' },
         { name: 'pipeline', description: 'How the pipeline is doing' },
       ],

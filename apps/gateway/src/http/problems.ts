@@ -8,6 +8,7 @@ const STATUS: Readonly<Record<ProblemCode, number>> = {
   'bad-request': 400,
   'not-found': 404,
   'device-not-found': 404,
+  'group-not-found': 404,
   'device-ambiguous': 409,
   'upgrade-required': 426,
   'rate-limited': 429,

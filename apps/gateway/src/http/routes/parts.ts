@@ -4,10 +4,12 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { LiveHub } from '../../live/hub.ts';
 import type { AnswerCached } from '../../steps/answer-cached.ts';
 import type { StatusCollector } from '../../steps/collect-status.ts';
+import type { RollupStore } from '../../store/rollups.ts';
 import type { Store } from '../../store/store.ts';
 
 export interface RouteParts {
   readonly store: Store;
+  readonly rollups: RollupStore;
   readonly answer: AnswerCached;
   readonly status: StatusCollector;
   readonly hub: LiveHub;
