@@ -443,11 +443,9 @@ export class WindowEngine {
     this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] = OPEN;
     for (let series = this.first(device); series !== NONE; series = this.next(series)) {
       if (this.cold.size > 0 && this.cold.has(series)) this.recompute(series, closedTo, emit);
-      const s = series * SERIES_WORDS;
       const n = this.sortPanes(series);
       const { order } = this;
-      this.series[s + PANE] = 0;
-      this.series[s + PANES] = 0;
+      let closed = 0;
       for (let i = 0; i < n; i++) {
         const pane = order[i] as number;
         const flags = windows.flags(pane);
@@ -455,15 +453,28 @@ export class WindowEngine {
           emit(0, series, pane, null, (flags & WRITTEN) !== 0);
           windows.setFlags(pane, (flags & SHOWN) | WRITTEN);
         }
-        if (windows.start(pane) + PANE_MS <= watermark) {
-          this.merge(series, 1, pane, emit);
-          this.releasePane(series, pane);
-        } else this.push(series, pane);
+        if (windows.start(pane) + PANE_MS > watermark) continue;
+        this.merge(series, 1, pane, emit);
+        this.releasePane(series, pane);
+        closed++;
       }
+      if (closed > 0) this.keepPanes(series, closed, n);
       if (watermark >= (this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] as number))
         this.closePassed(series, watermark, emit);
     }
     this.devices[at + CLOSED_TO] = watermark;
+  }
+
+  /** Makes the panes of `order` from `from` on the list of the series. */
+  private keepPanes(series: number, from: number, to: number): void {
+    const { order } = this;
+    let before = 0;
+    for (let i = from; i < to; i++) {
+      this.windows.setLink(order[i] as number, before);
+      before = order[i] as number;
+    }
+    this.series[series * SERIES_WORDS + PANE] = before;
+    this.series[series * SERIES_WORDS + PANES] = to - from;
   }
 
   private closePassed(series: number, watermark: number, emit: Emit): void {
