@@ -24,3 +24,6 @@ CREATE TABLE dead_letter_replays (
   readings bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX dead_letter_replays_started ON dead_letter_replays (started_at DESC);
+
+-- What was open at a moment of a device (`weir trace`), however many alerts there have been.
+CREATE INDEX alerts_device ON alerts (site, device, started_at DESC);

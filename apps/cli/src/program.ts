@@ -11,6 +11,7 @@ import { fleetCommand } from './commands/fleet.ts';
 import { queryCommand } from './commands/query.ts';
 import { statusCommand } from './commands/status.ts';
 import { topologyCommand } from './commands/topology.ts';
+import { traceCommand } from './commands/trace.ts';
 import { upCommand } from './commands/up.ts';
 import { Finished } from './finished.ts';
 import type { Terminal } from './output.ts';
@@ -45,6 +46,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     archiveCommand,
     auditCommand,
     dlqCommand,
+    traceCommand,
     rebuildCommand,
     topologyCommand,
     configCommand,

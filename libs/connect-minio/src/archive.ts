@@ -164,15 +164,25 @@ export function openArchive(options: StoreOptions & { readonly bucket: string })
 
 const hourOf = (ms: number): number => ms - (ms % HOUR_MS);
 
-/** One prefix a day when the query names a short range, else the root. */
-function prefixes({ from, to }: ArchiveQuery): string[] {
+/** Hours that are listed one by one for a single partition: of a day, the keys of the others are the most. */
+const FEW_HOURS = 48;
+/** UTC, as in the keys. */
+const dayOf = (ms: number): string => `${ROOT}dt=${new Date(ms).toISOString().slice(0, 10)}/`;
+
+/** One prefix a day, or an hour and partition, when the query names a short range; else the root. */
+function prefixes({ from, to, partition }: ArchiveQuery): string[] {
   if (from === undefined) return [ROOT];
   const first = hourOf(from) - HOUR_MS;
   const end = to ?? Date.now() + 2 * HOUR_MS;
-  const days: string[] = [];
-  for (let ms = first - (first % 86_400_000); ms < end; ms += 86_400_000) {
-    days.push(`${ROOT}dt=${new Date(ms).toISOString().slice(0, 10)}/`);
-    if (days.length > 366) return [ROOT];
+  const found: string[] = [];
+  if (partition !== undefined && end - first <= FEW_HOURS * HOUR_MS) {
+    for (let ms = first; ms < end; ms += HOUR_MS)
+      found.push(`${dayOf(ms)}hour=${new Date(ms).toISOString().slice(11, 13)}/p${partition}-`);
+    return found;
   }
-  return days;
+  for (let ms = first - (first % 86_400_000); ms < end; ms += 86_400_000) {
+    found.push(dayOf(ms));
+    if (found.length > 366) return [ROOT];
+  }
+  return found;
 }

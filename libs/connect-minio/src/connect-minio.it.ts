@@ -107,6 +107,8 @@ test('the archive reader selects by partition and time, and refuses bytes that w
   assert.deepEqual(await keys({ partition: 1 }), [early, late]);
   assert.deepEqual(await keys({ from: noon, to: noon + 1 }), [late, other]);
   assert.deepEqual(await keys({ to: noon - 3_600_000 }), [early]);
+  assert.deepEqual(await keys({ partition: 1, from: noon, to: noon + 1 }), [late]);
+  assert.deepEqual(await keys({ partition: 1, from: noon - 86_400_000, to: noon + 1 }), [early, late]);
   const lines = await collect(archive.readLines({ key: late }));
   assert.deepEqual(
     lines.map(({ line }) => [Number(line.offset), line.line]),
