@@ -21,7 +21,7 @@ export async function until<T>(
   condition: () => T | Missing | Promise<T | Missing>,
   { deadlineMs, what, everyMs = 50 }: UntilOptions,
 ): Promise<T> {
-  const end = Date.now() + deadlineMs;
+  const end = performance.now() + deadlineMs;
   for (;;) {
     let failure: unknown;
     try {
@@ -30,7 +30,7 @@ export async function until<T>(
     } catch (error) {
       failure = error;
     }
-    if (Date.now() >= end) {
+    if (performance.now() >= end) {
       const why = failure === undefined ? '' : ` (${errorMessage(failure)})`;
       throw new WeirError('WEIR_TIMEOUT', 'fatal', `Not within ${deadlineMs} ms: ${what}${why}`, failure);
     }

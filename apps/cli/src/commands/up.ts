@@ -133,12 +133,12 @@ async function detached(terminal: Terminal, options: UpOptions): Promise<void> {
   // The start is this command's: Ctrl-C here stops it.
   const interrupt = () => child.kill('SIGTERM');
   process.on('SIGINT', interrupt);
-  const deadline = Date.now() + START_MS;
+  const deadline = performance.now() + START_MS;
   await follow(logFile, terminal, async () => {
     const run = readRun(folder);
     return (
       ended ||
-      Date.now() > deadline ||
+      performance.now() > deadline ||
       (run?.run.supervisor.pid === child.pid && run?.run.state === 'running')
     );
   });

@@ -4,6 +4,7 @@ import type { AppView, Probe } from './probe.ts';
 import type { Snapshot } from './snapshot.ts';
 
 export interface Reading {
+  /** By the monotonic clock, milliseconds: rates must not change when the wall clock is set. */
   readonly at: number;
   readonly snapshot: Snapshot;
   readonly numbers: Numbers;
@@ -70,7 +71,7 @@ export function drawStatus(now: Reading, before: Reading | null): Picture {
   const stages = drawStages(snapshot, numbers, rate);
   const deadLetters = addKnown(numbers.kafkaDeadLetters, numbers.queueDeadLetters);
   return {
-    at: new Date(now.at).toISOString(),
+    at: new Date(now.snapshot.at).toISOString(),
     state: worst(stages),
     figures: {
       readingsPerSecond: rate('accepted'),

@@ -52,7 +52,7 @@ export function collectStatus({
   let latest: { reading: Reading; status: Status } | null = null;
   let running: Promise<void> | null = null;
   let timer: NodeJS.Timeout | undefined;
-  let askedAt = 0;
+  let askedAt = Number.NEGATIVE_INFINITY;
   let stopped = false;
 
   const ask = <T>(part: string, work: (signal: AbortSignal) => Promise<T>): Promise<Probe<T>> =>
@@ -69,9 +69,9 @@ export function collectStatus({
       ask('timescale', sources.timescale),
       ask('minio', sources.minio),
     ]);
-    const at = Date.now();
+    const at = performance.now();
     const snapshot: Snapshot = {
-      at,
+      at: Date.now(),
       edge,
       aggregator,
       archiver,
@@ -99,13 +99,13 @@ export function collectStatus({
     timer = setTimeout(async () => {
       await once();
       timer = undefined;
-      if (Date.now() - askedAt < UNWATCHED_MS) schedule();
+      if (performance.now() - askedAt < UNWATCHED_MS) schedule();
     }, everyMs);
   };
 
   return {
     current: async () => {
-      askedAt = Date.now();
+      askedAt = performance.now();
       if (latest === null || askedAt - latest.reading.at > 3 * everyMs) await once();
       schedule();
       return (latest as { reading: Reading; status: Status } | null)?.status as Status;
