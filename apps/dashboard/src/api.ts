@@ -1,4 +1,4 @@
-import type { AlertList, DeviceList, Latest, Problem, Status, WindowList } from '@weir/api';
+import type { AlertList, DeviceList, Problem, Series, Status, Summary, WindowList } from '@weir/api';
 
 /** What the gateway refused, or that it could not be reached; `message` is a sentence for the page. */
 export class ApiError extends Error {
@@ -42,13 +42,18 @@ export const api = {
   status: (signal?: AbortSignal) => get<Status>('/status', {}, signal),
   devices: (query: { q?: string; cursor?: string; limit?: number }, signal?: AbortSignal) =>
     get<DeviceList>('/devices', query, signal),
-  latest: (id: string, site: string, signal?: AbortSignal) =>
-    get<Latest>(`${device(id)}/latest`, { site }, signal),
+  summary: (id: string, site: string, signal?: AbortSignal) =>
+    get<Summary>(`${device(id)}/summary`, { site, levels: '1s' }, signal),
   windows: (
     id: string,
     query: { site: string; metric: string; level?: string; from: number; limit: number },
     signal?: AbortSignal,
   ) => get<WindowList>(`${device(id)}/windows`, query, signal),
+  series: (
+    id: string,
+    query: { site: string; metric: string; level?: string; points?: number; from: number },
+    signal?: AbortSignal,
+  ) => get<Series>(`${device(id)}/series`, query, signal),
   alerts: (query: { state?: string; limit: number }, signal?: AbortSignal) =>
     get<AlertList>('/alerts', query, signal),
 };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LiveSeries } from './chart/live-series.ts';
-import { bytes, count, figure, measure, rate, span } from './format.ts';
+import { bytes, count, figure, measure, rate, signedSpan, span } from './format.ts';
 
 test('figures are short, and what is unknown is not zero', () => {
   assert.deepEqual([null, 0, 99_999, 1_234_567].map(count), ['–', '0', '99,999', '1.23M']);
@@ -31,6 +31,7 @@ test('figures are short, and what is unknown is not zero', () => {
     '2 h',
     '6 d',
   ]);
+  assert.deepEqual([0, 12.4, -600_000].map(signedSpan), ['+0 ms', '+12 ms', '−10 min']);
 });
 
 test('live readings stand in the order of their time, once, and only as far back as is kept', () => {

@@ -53,6 +53,12 @@ export function span(ms: number): string {
   return hours < 48 ? `${hours} h` : `${Math.round(hours / 24)} d`;
 }
 
+/** As `span`, with milliseconds below a second. */
+export const fineSpan = (ms: number): string => (ms < 1_000 ? `${Math.round(ms)} ms` : span(ms));
+
+/** An offset with its sign: "+12 ms", "−10 min". */
+export const signedSpan = (ms: number): string => `${ms < 0 ? '−' : '+'}${fineSpan(Math.abs(ms))}`;
+
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const full = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 export const timeOfDay = (ms: number): string => clock.format(ms);

@@ -155,18 +155,20 @@ test('without a mouse: skip link, device by keyboard, windows and their level, c
 
   await page.locator('input[name=View][value=live]').focus();
   await page.keyboard.press('ArrowRight');
-  // A quarter of an hour is shown in windows of ten seconds unless another size is chosen.
-  await page.locator('[data-level="10s"]').waitFor();
+  // A quarter of an hour is shown in points of five seconds unless a size of windows is chosen.
+  await page.locator('[data-step="5 s"]').waitFor();
   await page.locator('select').selectOption('1s');
-  await page.locator('[data-level="1s"]').waitFor();
+  await page.locator('[data-step="1 s"]').waitFor();
   await page.locator('select').selectOption('10s');
-  await page.locator('[data-level="10s"]').waitFor();
+  await page.locator('[data-step="10 s"]').waitFor();
   await page.locator('.toggle.p90 input').focus();
   await page.keyboard.press('Space');
   await page.locator('.legend .key-p90').waitFor();
   assert.match(page.url(), /view=windows&level=10s&show=p90/);
   const chart = page.locator('[role=img]');
-  const caption = page.locator('figcaption', { hasText: /\(10s\): mean .*p90 .*readings/ });
+  const caption = page.locator('figcaption', {
+    hasText: /\(10 s, (still open|closed)\): mean .*p90 .*readings/,
+  });
   // Windows that arrive meanwhile are drawn anew and take the cursor away; a person presses the key again.
   await until(
     async () => {
@@ -182,7 +184,27 @@ test('without a mouse: skip link, device by keyboard, windows and their level, c
   await page.locator('#stage-detail', { hasText: 'acknowledges them after the fsync' }).waitFor();
   await page.reload();
   await page.locator('#device-title', { hasText: 'pump-3' }).waitFor();
-  await page.locator('[data-level="10s"]').waitFor();
+  await page.locator('[data-step="10 s"]').waitFor();
+});
+
+test('the device tells how far its windows are, and the chart what is final', async (t) => {
+  const page = await open(t, { path: '/?site=hall&device=pump-1&view=windows&level=1s' });
+  const facts = page.locator('.facts');
+  await facts.locator('.liveness-online').waitFor();
+  await facts
+    .locator('.fact', { hasText: 'Sequence' })
+    .locator('dd', { hasText: 'nothing missing' })
+    .waitFor();
+  const watermark = () => page.locator('[data-watermark]').getAttribute('data-watermark');
+  const before = await watermark();
+  await until(async () => Date.parse((await watermark()) ?? '') > Date.parse(before ?? ''), {
+    deadlineMs: 15_000,
+    what: 'the watermark to go on',
+  });
+  const sources = page.locator('.sources');
+  await sources.locator('summary').click();
+  await sources.getByText(/^Made of .*windows of 1s\.$/).waitFor();
+  await sources.getByText('Closed: the device has gone on').waitFor();
 });
 
 test('an alert is shown with severity, state and since when, and leads to its device', async (t) => {
@@ -202,10 +224,11 @@ for (const scheme of ['light', 'dark'] as const) {
     const page = await open(t, { width: 360, height: 740, scheme });
     await page.locator('.alert').first().waitFor();
     await page.locator('.value').first().waitFor();
+    await page.locator('.facts').waitFor();
     assert.equal(await overflow(page), 0);
     assert.deepEqual(await violations(page), []);
     await page.locator('input[name=View][value=windows]').check({ force: true });
-    await page.locator('[data-level]').waitFor();
+    await page.locator('[data-step]').waitFor();
     await page.locator('[data-stage="edge"] button').click();
     assert.equal(await overflow(page), 0);
     await page.setViewportSize({ width: 1600, height: 900 });

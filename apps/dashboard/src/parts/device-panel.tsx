@@ -1,5 +1,5 @@
 import { computed, signal } from '@preact/signals';
-import type { Device, Latest } from '@weir/api';
+import type { Device, Summary } from '@weir/api';
 import { useEffect } from 'preact/hooks';
 import { api } from '../api.ts';
 import { measure, span } from '../format.ts';
@@ -20,29 +20,32 @@ import {
   sentence,
   view,
 } from '../state.ts';
+import { DeviceFacts } from './device-facts.tsx';
 import { LiveChart } from './live-chart.tsx';
 import { WindowsChart } from './windows-chart.tsx';
 
-const latest = signal<Latest | null>(null);
-const latestTrouble = signal<string | null>(null);
+const summary = signal<Summary | null>(null);
+const summaryTrouble = signal<string | null>(null);
 
 /** Metrics of the device: those the list knows, else those that the newest values have. */
-const metrics = computed(() => latest.value?.values.map(({ metric: name, unit }) => ({ name, unit })) ?? []);
+const metrics = computed(
+  () => summary.value?.metrics.map(({ metric: name, unit }) => ({ name, unit })) ?? [],
+);
 
 export function DevicePanel({ of }: { of: Device | undefined }) {
   const chosen = device.value;
   const id = chosen?.id;
   const site = chosen?.site;
   useEffect(() => {
-    latest.value = null;
-    latestTrouble.value = null;
+    summary.value = null;
+    summaryTrouble.value = null;
     if (id === undefined || site === undefined) return undefined;
     return poll(async (signal_) => {
       try {
-        latest.value = await api.latest(id, site, signal_);
-        latestTrouble.value = null;
+        summary.value = await api.summary(id, site, signal_);
+        summaryTrouble.value = null;
       } catch (error) {
-        if (!signal_.aborted) latestTrouble.value = sentence(error);
+        if (!signal_.aborted) summaryTrouble.value = sentence(error);
         throw error;
       }
     }, 3_000);
@@ -69,12 +72,13 @@ export function DevicePanel({ of }: { of: Device | undefined }) {
           }}
         />
       </header>
-      {latestTrouble.value !== null && latest.value === null && (
+      {summaryTrouble.value !== null && summary.value === null && (
         <p role="status" class="note">
-          {latestTrouble.value}
+          {summaryTrouble.value}
         </p>
       )}
-      <Values latest={latest.value} shown={shown?.name} />
+      {summary.value !== null && <DeviceFacts of={summary.value} />}
+      <Values summary={summary.value} shown={shown?.name} />
       {view.value === 'windows' && <WindowControls />}
       {shown === undefined ? (
         <p class="muted">Waiting for the first stored value of this device.</p>
@@ -87,11 +91,11 @@ export function DevicePanel({ of }: { of: Device | undefined }) {
   );
 }
 
-function Values({ latest: of, shown }: { latest: Latest | null; shown: string | undefined }) {
+function Values({ summary: of, shown }: { summary: Summary | null; shown: string | undefined }) {
   if (of === null) return null;
   return (
     <ul class="values" aria-label="Metrics, with their newest stored value">
-      {of.values.map(({ metric: name, unit, value, at }) => (
+      {of.metrics.map(({ metric: name, unit, value, at }) => (
         <li key={name}>
           <button
             type="button"
@@ -105,7 +109,9 @@ function Values({ latest: of, shown }: { latest: Latest | null; shown: string | 
             <span class="value-number">
               {measure(value)} <span class="unit">{unit ?? ''}</span>
             </span>
-            <span class="muted value-age">{span(now.value - Date.parse(at))} ago</span>
+            <span class="muted value-age">
+              {at === null ? 'no value left' : `${span(now.value - Date.parse(at))} ago`}
+            </span>
           </button>
         </li>
       ))}

@@ -1,21 +1,24 @@
-import type { Window, WindowList } from '@weir/api';
+import type { Series, SeriesPoint } from '@weir/api';
 import { useEffect, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { api } from '../api.ts';
 import { Chart, type Line } from '../chart/chart.tsx';
-import { count, measure, moment, timeOfDay } from '../format.ts';
+import { count, measure, moment, span, timeOfDay } from '../format.ts';
 import { poll } from '../polling.ts';
 import { LEVEL_MS, level, MOST_POINTS, QUANTILES, quantiles, RANGES, range, sentence } from '../state.ts';
 
-/** Mean with the band from least to greatest, and the quantiles that are switched on. */
+/** As many points as a chart has room for. */
+const POINTS = 400;
+
+/** Mean with the band from least to greatest, and the quantiles that are switched on; gaps and open windows show. */
 export function WindowsChart({ id, site, metric }: { id: string; site: string; metric: string }) {
-  const [list, setList] = useState<WindowList | null>(null);
+  const [series, setSeries] = useState<Series | null>(null);
   const [trouble, setTrouble] = useState<string | null>(null);
   const ms = RANGES.find((one) => one.id === range.value)?.ms ?? 0;
   const asked = level.value === 'auto' || ms / LEVEL_MS[level.value] > MOST_POINTS ? undefined : level.value;
 
   useEffect(() => {
-    setList(null);
+    setSeries(null);
     setTrouble(null);
     // A picture of days need not be drawn anew every two seconds.
     const every = Math.min(30_000, Math.max(2_000, ms / 300));
@@ -23,8 +26,8 @@ export function WindowsChart({ id, site, metric }: { id: string; site: string; m
       try {
         // A start on a whole step is the same question for a while, so the gateway's cache has the answer.
         const from = Math.floor((Date.now() - ms) / every) * every;
-        const query = { site, metric, from, limit: 10_000, ...(asked === undefined ? {} : { level: asked }) };
-        setList(await api.windows(id, query, signal));
+        const size = asked === undefined ? { points: POINTS } : { level: asked };
+        setSeries(await api.series(id, { site, metric, from, ...size }, signal));
         setTrouble(null);
       } catch (error) {
         if (!signal.aborted) setTrouble(sentence(error));
@@ -33,102 +36,137 @@ export function WindowsChart({ id, site, metric }: { id: string; site: string; m
     }, every);
   }, [id, site, metric, ms, asked]);
 
-  if (list === null) {
+  if (series === null) {
     return (
       <p class="muted" role="status">
         {trouble ?? 'Asking for the windows…'}
       </p>
     );
   }
-  const { windows, unit } = list;
-  const shown = list.level === '1s' ? [] : QUANTILES.filter((name) => quantiles.value.has(name));
+  const { points, unit } = series;
+  const shown = QUANTILES.filter((name) => quantiles.value.has(name));
+  const filled = points.filter(hasReadings);
   const lines: Line[] = [
     { label: 'least', color: 'band', width: 1 },
     { label: 'greatest', color: 'band', width: 1 },
     ...shown.map((name) => ({ label: name, color: name, width: 1.5, dash: [6, 4] })),
-    // Last, so that it is drawn over the others.
+    // Last, so that they are drawn over the others.
     { label: 'mean', color: 'accent', width: 2 },
+    { label: 'mean, open', color: 'accent', width: 2, dash: [2, 4] },
   ];
-  const data = aligned(list, shown);
+  const size = span(series.seconds * 1_000);
   const describe = (index: number): string => {
-    const at = (data[0] as number[])[index] ?? 0;
-    const window = windows.find((one) => Date.parse(one.start) === at * 1_000);
-    return window === undefined ? `${moment(at * 1_000)}: no reading` : told(window, list);
+    const point = points[index];
+    return point === undefined ? '' : told(point, unit, size);
   };
   return (
     <>
       {trouble !== null && (
         <p class="note" role="status">
-          {trouble} The picture is from {timeOfDay(Date.parse(list.to))}.
+          {trouble} The picture is from {timeOfDay(Date.parse(series.to))}.
         </p>
       )}
       <ul class="legend" aria-label="Lines">
         <li class="key-mean">mean</li>
+        <li class="key-open">mean, still open</li>
         <li class="key-band">least to greatest</li>
         {shown.map((name) => (
           <li key={name} class={`key-${name}`}>
             {name}
           </li>
         ))}
-        <li class="muted" data-level={list.level}>
-          {count(windows.length)} windows of {list.level}
+        <li class="muted" data-step={size}>
+          {count(filled.length)} points of {size}
         </li>
-        {list.level === '1s' && quantiles.value.size > 0 && (
-          <li class="muted">quantiles begin at windows of 10s</li>
-        )}
       </ul>
       <Chart
-        data={data}
+        data={columns(points, shown)}
         lines={lines}
         band={[2, 1]}
-        span={[Date.parse(list.from) / 1_000, Date.parse(list.to) / 1_000]}
+        span={[Date.parse(series.from) / 1_000, Date.parse(series.to) / 1_000]}
         unit={unit ?? ''}
         label={
-          windows.length === 0
+          filled.length === 0
             ? `No reading of ${metric} in this range.`
-            : `${metric}, ${count(windows.length)} windows of ${list.level}, from ${measure(Math.min(...windows.map(({ min }) => min)))} to ${measure(Math.max(...windows.map(({ max }) => max)))} ${unit ?? ''}`
+            : `${metric}, ${count(filled.length)} points of ${size}, from ${measure(Math.min(...filled.map(({ figures }) => figures.min)))} to ${measure(Math.max(...filled.map(({ figures }) => figures.max)))} ${unit ?? ''}`
         }
         describe={describe}
       />
-      {windows.length === 0 && (
+      {filled.length === 0 && (
         <p class="muted">
           No reading of {metric} in this range. Choose a longer one, or look at Live for what comes in now.
         </p>
       )}
+      <Sources of={series} />
     </>
   );
 }
 
-/** Columns for the chart; where windows are missing, a gap instead of a line over it. */
-function aligned(
-  { windows, seconds }: WindowList,
-  shown: readonly (typeof QUANTILES)[number][],
-): uPlot.AlignedData {
-  const columns: (number | null)[][] = [[], [], [], [], ...shown.map(() => [])];
-  let before: number | null = null;
-  for (const window of windows) {
-    const at = Date.parse(window.start) / 1_000;
-    if (before !== null && at - before > seconds * 1.5) {
-      columns.forEach((column, i) => {
-        column.push(i === 0 ? (before as number) + seconds : null);
-      });
-    }
-    const row = [at, window.min, window.max, ...shown.map((name) => window[name]), window.mean];
-    columns.forEach((column, i) => {
-      column.push(row[i] ?? null);
-    });
-    before = at;
-  }
-  return columns as unknown as uPlot.AlignedData;
+type Filled = SeriesPoint & { readonly figures: NonNullable<SeriesPoint['figures']> };
+const hasReadings = (point: SeriesPoint): point is Filled => point.figures !== null;
+
+/** Which windows the picture is made of, and what open, closed and final mean. */
+function Sources({ of: { stretches, points } }: { of: Series }) {
+  const finals = points.filter(({ isFinal }) => isFinal).length;
+  const sources = stretches.filter(({ level: name, windows }) => name === null || windows > 0);
+  return (
+    <details class="sources">
+      <summary>
+        {count(finals)} of {count(points.length)} points are final
+      </summary>
+      <p>
+        Made of{' '}
+        {sources.length === 0
+          ? 'no windows'
+          : sources
+              .map(({ level: name, windows }) =>
+                name === null ? 'expired windows' : `${count(windows)} windows of ${name}`,
+              )
+              .join(', then ')}
+        .
+      </p>
+      <p>
+        <strong>Open</strong>: readings still come in. <strong>Closed</strong>: the device has gone on, and
+        only a late reading can change it; then its revision grows. <strong>Final</strong>: the time for late
+        readings is over too; only a replay of dead letters can change it.
+      </p>
+    </details>
+  );
 }
 
-function told(window: Window, { unit, level: name }: WindowList): string {
+/** Columns for the chart. A point without a reading is a gap; the open end continues from the last closed point. */
+function columns(
+  points: readonly SeriesPoint[],
+  shown: readonly (typeof QUANTILES)[number][],
+): uPlot.AlignedData {
+  const rows: (number | null)[][] = [[], [], [], ...shown.map(() => []), [], []];
+  points.forEach(({ start, figures, isClosed }, i) => {
+    const open = !isClosed || points[i + 1]?.isClosed === false;
+    const row = [
+      Date.parse(start) / 1_000,
+      figures?.min,
+      figures?.max,
+      ...shown.map((name) => figures?.[name]),
+      isClosed ? figures?.mean : null,
+      open ? figures?.mean : null,
+    ];
+    rows.forEach((column, c) => {
+      column.push(row[c] ?? null);
+    });
+  });
+  return rows as uPlot.AlignedData;
+}
+
+function told({ start, figures, isClosed, isFinal }: SeriesPoint, unit: string | null, size: string): string {
+  const state = isFinal ? 'final' : isClosed ? 'closed' : 'still open';
+  const when = `${moment(Date.parse(start))} (${size}, ${state})`;
+  if (figures === null) return `${when}: no reading`;
   const parts = [
-    `mean ${measure(window.mean)}`,
-    `least ${measure(window.min)}`,
-    `greatest ${measure(window.max)}`,
-    ...QUANTILES.flatMap((q) => (window[q] === null ? [] : [`${q} ${measure(window[q])}`])),
+    `mean ${measure(figures.mean)}`,
+    `least ${measure(figures.min)}`,
+    `greatest ${measure(figures.max)}`,
+    ...QUANTILES.map((q) => `${q} ${measure(figures[q])}`),
   ];
-  const late = window.revision > 0 ? `, changed ${count(window.revision)} times` : '';
-  return `${moment(Date.parse(window.start))} (${name}): ${parts.join(', ')}${unit === null ? '' : ` ${unit}`}, ${count(window.count)} readings${late}`;
+  const change = figures.rateOfChange === null ? '' : `, ${measure(figures.rateOfChange)} per second`;
+  return `${when}: ${parts.join(', ')}${unit === null ? '' : ` ${unit}`}, ${count(figures.count)} readings${change}`;
 }
