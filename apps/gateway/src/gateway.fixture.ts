@@ -8,6 +8,7 @@ import {
   migrate,
   openDatabase,
   PartitionWriter,
+  rollupPart,
 } from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
 import { createLogger } from '@weir/observe';
@@ -24,7 +25,7 @@ import {
   wireTo,
 } from '@weir/testkit';
 import { kafkaTopology } from '@weir/topology';
-import type { WindowOptions } from '@weir/windows';
+import { groupings, type WindowOptions } from '@weir/windows';
 
 export const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 
@@ -137,6 +138,8 @@ export async function storeAlert(
 }
 
 export interface SentReading {
+  /** hall when it is left out. */
+  readonly site?: string;
   readonly device: string;
   readonly metric: string;
   /** Event time, epoch milliseconds. */
@@ -152,7 +155,9 @@ export async function foldReadings(
   commitEvery: number,
 ): Promise<void> {
   const topic = 'gateway-it';
-  const writer = new PartitionWriter({ database, topic, parts: [deviceState(options.outOfOrdernessMs)] });
+  const rollups = rollupPart({ groupings: groupings(['site', 'fleet'], []) });
+  const parts = [deviceState(options.outOfOrdernessMs), rollups];
+  const writer = new PartitionWriter({ database, topic, parts });
   const { owned } = await writer.open(
     0,
     await claimPartition(database, topic, 0, 'test'),
@@ -160,13 +165,15 @@ export async function foldReadings(
     () => true,
   );
   for (let from = 0, offset = 0n; from < readings.length; from += commitEvery, offset++) {
-    const lines = readings.slice(from, from + commitEvery).map(({ device, metric, ts, value }, i) => {
-      const prefix = envelopePrefix({ edge: 'e/1', site: 'hall', device, metric, via: 'http' });
-      const payload = Buffer.from(JSON.stringify({ ts, seq: from + i, value }));
-      return encodeEnvelope(prefix, { n: from + i, at: ts }, payload)
-        .toString('utf8')
-        .trimEnd();
-    });
+    const lines = readings
+      .slice(from, from + commitEvery)
+      .map(({ site = 'hall', device, metric, ts, value }, i) => {
+        const prefix = envelopePrefix({ edge: 'e/1', site, device, metric, via: 'http' });
+        const payload = Buffer.from(JSON.stringify({ ts, seq: from + i, value }));
+        return encodeEnvelope(prefix, { n: from + i, at: ts }, payload)
+          .toString('utf8')
+          .trimEnd();
+      });
     // So far apart that every commit writes the row of the device.
     const now = Number(offset) * 15_000;
     owned.state.apply(offset, lines, now);

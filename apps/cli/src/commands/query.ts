@@ -2,7 +2,9 @@ import { Command } from 'commander';
 import type { Terminal } from '../output.ts';
 import { alertsCommand } from './query/alerts.ts';
 import { devicesCommand } from './query/devices.ts';
+import { expressionCommand } from './query/expression.ts';
 import { latestCommand } from './query/latest.ts';
+import { rollupsCommand } from './query/rollups.ts';
 import { seriesCommand } from './query/series.ts';
 import { summaryCommand } from './query/summary.ts';
 import { windowsCommand } from './query/windows.ts';
@@ -19,6 +21,8 @@ Examples:
   $ weir query summary machine-1 --levels 1m,1h
   $ weir query series machine-1 --metric temperature --points 30
   $ weir query windows machine-1 --metric temperature --level 10s --from 2026-01-31T12:00:00Z
+  $ weir query expression machine-1 'power.mean / speed.mean' --level 1m
+  $ weir query rollups site=plant-1 --metric temperature --level 1m
   $ weir query alerts --state firing --json`,
     );
   for (const make of [
@@ -27,6 +31,8 @@ Examples:
     summaryCommand,
     windowsCommand,
     seriesCommand,
+    expressionCommand,
+    rollupsCommand,
     alertsCommand,
   ]) {
     command.addCommand(

@@ -1,13 +1,23 @@
 import type { FastifyInstance } from 'fastify';
 import { alertRoutes } from './routes/alerts.ts';
 import { deviceRoutes } from './routes/devices.ts';
+import { expressionRoutes } from './routes/expressions.ts';
 import { liveRoutes } from './routes/live.ts';
 import type { RouteParts } from './routes/parts.ts';
 import { pipelineRoutes } from './routes/pipeline.ts';
 import { rollupRoutes } from './routes/rollups.ts';
+import { viewRoutes } from './routes/views.ts';
 import { windowRoutes } from './routes/windows.ts';
 
-const GROUPS = [deviceRoutes, windowRoutes, rollupRoutes, alertRoutes, pipelineRoutes, liveRoutes];
+const GROUPS = [
+  deviceRoutes,
+  windowRoutes,
+  expressionRoutes,
+  rollupRoutes,
+  alertRoutes,
+  pipelineRoutes,
+  liveRoutes,
+];
 
 /** `/api/v1`: the schemas that validate are the ones that the OpenAPI document is made from. */
 export function addRoutes(app: FastifyInstance, parts: RouteParts): void {
