@@ -2,6 +2,7 @@ import { WeirError } from '@weir/flow';
 import { TABLES } from '@weir/topology';
 import type { Position } from '@weir/windows';
 import type { Runner } from './database.ts';
+import { checkRowVersion } from './row-version.ts';
 
 /** A partition that this process owns since `epoch`. */
 export interface Claim {
@@ -41,13 +42,17 @@ interface OffsetRow {
 
 const COLUMNS = 'partition, next_offset, replay_offset, epoch, sources';
 
-/** Takes a partition over: from now on every write of an earlier owner fails. */
+/**
+ * Takes a partition over: from now on every write of an earlier owner fails. Throws `WEIR_STATE` and changes nothing
+ * when the rows have a form that this code does not write.
+ */
 export async function claimPartition(
   runner: Runner,
   topic: string,
   partition: number,
   owner: string,
 ): Promise<Claim> {
+  await checkRowVersion(runner);
   const [row] = await runner.query<OffsetRow & { next_offset: string }>(
     `claiming partition ${partition}`,
     `INSERT INTO ${TABLES.partitionOffsets} AS o (topic, partition, next_offset, replay_offset, epoch, owner, sources, updated_at)

@@ -15,7 +15,8 @@ function upsert(level: number): string {
     .filter((column) => column !== 'ts' && column !== 'series_id')
     .map((column) => `${column} = EXCLUDED.${column}`);
   return `INSERT INTO ${table} AS w (${columns}) SELECT ${columns} FROM pg_temp.staged_${table}
-    ON CONFLICT (series_id, ts) DO UPDATE SET ${sets.join(', ')}, revision = least(w.revision::int + 1, 32767)`;
+    ON CONFLICT (series_id, ts) DO UPDATE SET ${sets.join(', ')}, revision = least(w.revision::int + 1, 32767),
+      schema_version = DEFAULT`;
 }
 
 /**
