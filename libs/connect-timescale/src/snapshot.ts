@@ -9,6 +9,8 @@ import { type Column, TupleCursor } from './tuples.ts';
 export interface Snapshot extends Runner {
   /** Rows of a SELECT, streamed. One at a time; leave none half read unless the snapshot is closed next. */
   rows(doing: string, select: string, columns: readonly Column[]): TupleCursor;
+  /** Another connection that sees the same moment, for a stream beside this one's. Close it too. */
+  share(): Promise<Snapshot>;
   /** Ends the transaction and the connection. Idempotent. */
   close(): Promise<void>;
 }
@@ -20,10 +22,12 @@ const CONNECT_MS = 5_000;
  * rows for it.
  * @param lock a table that others may only read meanwhile; the lock is taken before the moment of the snapshot
  */
-export async function openSnapshot(
-  url: string,
-  { lock }: { readonly lock?: string } = {},
-): Promise<Snapshot> {
+export function openSnapshot(url: string, { lock }: { readonly lock?: string } = {}): Promise<Snapshot> {
+  return open(url, lock === undefined ? [] : [`LOCK TABLE ${lock} IN EXCLUSIVE MODE`]);
+}
+
+/** @param first statements before the moment of the snapshot */
+async function open(url: string, first: readonly string[]): Promise<Snapshot> {
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: CONNECT_MS,
@@ -49,7 +53,7 @@ export async function openSnapshot(
   try {
     await client.connect();
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ');
-    if (lock !== undefined) await client.query(`LOCK TABLE ${lock} IN EXCLUSIVE MODE`);
+    for (const statement of first) await client.query(statement);
   } catch (error) {
     await close();
     throw mapError('opening a snapshot of the database', error);
@@ -63,5 +67,14 @@ export async function openSnapshot(
       throw mapError(doing, error);
     }
   }
-  return { query, rows: (doing, select, columns) => new TupleCursor(columns, stream(doing, select)), close };
+  return {
+    query,
+    rows: (doing, select, columns) => new TupleCursor(columns, stream(doing, select)),
+    async share() {
+      const doing = 'sharing a snapshot of the database';
+      const [row] = await query<{ id: string }>(doing, 'SELECT pg_export_snapshot() AS id');
+      return open(url, [`SET TRANSACTION SNAPSHOT '${row?.id ?? ''}'`]);
+    },
+    close,
+  };
 }

@@ -2,13 +2,13 @@ import { WeirError } from '@weir/flow';
 import { POSTGRES_EPOCH_MS } from './rows.ts';
 
 /** Types that a `TupleCursor` reads, as COPY BINARY writes them. */
-export type ColumnType = 'int2' | 'int4' | 'int8' | 'float8' | 'timestamptz' | 'text' | 'bytea';
+export type ColumnType = 'int2' | 'int4' | 'int8' | 'float8' | 'timestamptz' | 'text' | 'bytea' | 'float8[]';
 export interface Column {
   readonly name: string;
   readonly type: ColumnType;
 }
 
-export type Value = number | bigint | string | Buffer | null;
+export type Value = number | bigint | string | Buffer | readonly number[] | null;
 
 // https://www.postgresql.org/docs/17/sql-copy.html#SQL-COPY-FILE-FORMATS-BINARY
 const HEADER_BYTES = 19;
@@ -181,5 +181,10 @@ function valueAt(bytes: Buffer, at: number, length: number, type: ColumnType): V
       return bytes.toString('utf8', at, at + length);
     case 'bytea':
       return Buffer.from(bytes.subarray(at, at + length));
+    case 'float8[]': {
+      // Dimensions, flags, element type; of each dimension its size and lower bound; each element with its length.
+      const size = bytes.readInt32BE(at) === 0 ? 0 : bytes.readInt32BE(at + 12);
+      return Array.from({ length: size }, (_, i) => bytes.readDoubleBE(at + 24 + i * 12));
+    }
   }
 }

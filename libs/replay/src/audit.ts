@@ -14,8 +14,10 @@ import {
 import { WeirError } from '@weir/flow';
 import { partitionOf } from '@weir/reading';
 import { LEVELS, TABLES } from '@weir/topology';
-import type { Counts } from '@weir/windows';
-import { compareWindows, type LevelReport, type SeriesFacts } from './compare-windows.ts';
+import type { Counts, Grouping } from '@weir/windows';
+import { compareRollups } from './compare-rollups.ts';
+import { compareWindows, type Difference, type LevelReport, type SeriesFacts } from './compare-windows.ts';
+import { locate } from './locate.ts';
 import { type Coverage, type Finding, Replay, type ReplayOptions } from './replay.ts';
 
 export interface AuditOptions extends Omit<ReplayOptions, 'only'> {
@@ -28,6 +30,8 @@ export interface AuditOptions extends Omit<ReplayOptions, 'only'> {
   readonly open: (url: string) => Database;
   /** Only windows that end here or earlier, epoch milliseconds; Infinity: all. */
   readonly to: number;
+  /** What roll-ups are grouped by, as configured. */
+  readonly groupings: readonly Grouping[];
   readonly device: { readonly id: string; readonly site: string | null } | null;
 }
 
@@ -62,7 +66,7 @@ const OWN_KEYS = 1_000_000_000;
  * retention waits, everything else goes on.
  */
 export async function audit(options: AuditOptions): Promise<AuditReport> {
-  const { database, url, scratchUrl, topic, device, from, to, told } = options;
+  const { database, url, scratchUrl, topic, device, from, to, groupings, told } = options;
   const only = device === null ? null : [partitionOf(device.id, options.partitions)];
   const wanted = (offsets: ReadonlyMap<number, bigint>): Map<number, bigint> =>
     new Map([...offsets].filter(([partition]) => only === null || only.includes(partition)));
@@ -114,7 +118,7 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
     const made = await openSnapshot(scratch.url);
     tidy.push(() => made.close());
     let rows = 0;
-    const levels = await compareWindows({
+    const comparison = {
       live,
       scratch: made,
       series: facts,
@@ -123,16 +127,28 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
       to,
       expiry: await readExpiry(live),
       provableFrom: replay.provableFrom,
-      compared: (more) => {
+      compared: (more: number) => {
         signal.throwIfAborted();
         rows += more;
         told({ step: 'comparing', rows });
       },
-    });
+    };
+    const levels = await compareWindows(comparison);
+    // A device is only a part of its groups.
+    if (device === null) levels.push(...(await compareRollups(comparison, groupings)));
     const wrong = levels.some(({ tally }) => tally.missing + tally.extra + tally.different > 0);
+    const offsets = await locate(
+      replay,
+      facts,
+      levels.flatMap(({ examples }) => examples),
+    );
+    const withOffsets = levels.map((one) => ({
+      ...one,
+      examples: one.examples.map((example) => located(example, offsets.get(example))),
+    }));
     return {
       clean: !wrong && replay.findings.length === 0,
-      levels,
+      levels: withOffsets,
       findings: replay.findings,
       coverage: [...replay.coverage.values()],
       counts: replay.counts,
@@ -144,6 +160,10 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
   } finally {
     for (const step of tidy.reverse()) await step().catch(() => undefined);
   }
+}
+
+function located(example: Difference, offsets: Difference['offsets']): Difference {
+  return offsets === undefined ? example : { ...example, offsets };
 }
 
 function idsOf(

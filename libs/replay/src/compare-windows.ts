@@ -51,9 +51,13 @@ export interface Difference {
   /** Table that has, or should have, the row. */
   readonly table: string;
   readonly level: LevelName;
-  /** Null: the row names a series that is not known. */
-  readonly of: Pick<SeriesFacts, 'site' | 'device' | 'metric'> | null;
-  readonly seriesId: number;
+  /** Whose window it is; null: the row names a series that is not known. */
+  readonly of:
+    | Pick<SeriesFacts, 'site' | 'device' | 'metric'>
+    | { readonly rollup: string; readonly metric: string; readonly partition: number }
+    | null;
+  /** Key of the series or roll-up; null: it has none. */
+  readonly id: number | null;
   /** Epoch milliseconds. */
   readonly start: number;
   /** Columns that differ, with both values; all of them when one side has no row. */
@@ -87,7 +91,8 @@ export interface CompareOptions {
   readonly compared: (rows: number) => void;
 }
 
-const EXAMPLES = 5;
+/** Of each kind and table. */
+export const EXAMPLES = 5;
 const KEYS = 2;
 const TELL_EVERY = 50_000;
 
@@ -116,18 +121,18 @@ export const columnsOf = (level: number): readonly Column[] => (level === 0 ? PA
 
 const COUNT = PANE.findIndex(({ name }) => name === 'count');
 
-/** Condition on the rows that are compared. */
+/** Condition on the rows of a level that are compared; what is expired in `table` is not. */
 export function bounds(
   level: number,
-  options: Pick<CompareOptions, 'only' | 'from' | 'to' | 'expiry'>,
+  table: string,
+  { only, from, to, expiry }: Pick<CompareOptions, 'only' | 'from' | 'to' | 'expiry'>,
 ): string {
-  const { table } = LEVELS[level] as (typeof LEVELS)[number];
-  const from = Math.max(options.from, options.expiry.get(table)?.getTime() ?? Number.NEGATIVE_INFINITY);
-  const to = options.to - (LEVEL_MS[level] as number);
+  const low = Math.max(from, expiry.get(table)?.getTime() ?? Number.NEGATIVE_INFINITY);
+  const high = to - (LEVEL_MS[level] as number);
   const conditions = [
-    ...(Number.isFinite(from) ? [`ts >= to_timestamp(${from / 1_000})`] : []),
-    ...(Number.isFinite(to) ? [`ts <= to_timestamp(${to / 1_000})`] : []),
-    ...(options.only === null ? [] : [`series_id = ANY('{${options.only.join(',')}}'::int[])`]),
+    ...(Number.isFinite(low) ? [`ts >= to_timestamp(${low / 1_000})`] : []),
+    ...(Number.isFinite(high) ? [`ts <= to_timestamp(${high / 1_000})`] : []),
+    ...(only === null ? [] : [`series_id = ANY('{${only.join(',')}}'::int[])`]),
   ];
   return conditions.length === 0 ? 'true' : conditions.join(' AND ');
 }
@@ -183,7 +188,7 @@ class LevelComparison {
     const { level, table, columns } = this;
     const { live, scratch } = this.options;
     const select = `SELECT ${columns.map(({ name }) => name).join(', ')} FROM ${table}
-      WHERE ${bounds(level, this.options)} ORDER BY series_id, ts`;
+      WHERE ${bounds(level, table, this.options)} ORDER BY series_id, ts`;
     const doing = `comparing windows of level ${this.name}`;
     await mergeJoin(live.rows(doing, select, columns), scratch.rows(doing, select, columns), columns, KEYS, {
       equal: (row) => {
@@ -295,15 +300,19 @@ class LevelComparison {
     this.tally[kind]++;
     if (this.examples.filter((one) => one.kind === kind).length >= EXAMPLES) return;
     const of = facts === undefined ? null : { site: facts.site, device: facts.device, metric: facts.metric };
-    const columns = differing(this.columns, stored, recomputed);
-    this.examples.push({ kind, table: this.table, level: this.name, of, seriesId, start, columns });
+    const columns = differing(
+      this.columns.slice(KEYS),
+      stored === null ? null : valuesOf(stored, this.columns),
+      recomputed === null ? null : valuesOf(recomputed, this.columns),
+    );
+    this.examples.push({ kind, table: this.table, level: this.name, of, id: seriesId, start, columns });
   }
 
   private async countExpired(): Promise<number> {
     const { expiry, scratch } = this.options;
     const before = expiry.get(this.table);
     if (before === undefined) return 0;
-    const where = bounds(this.level, { ...this.options, expiry: new Map() });
+    const where = bounds(this.level, this.table, { ...this.options, expiry: new Map() });
     const [row] = await scratch.query<{ n: string }>(
       `counting expired windows of level ${this.name}`,
       `SELECT count(*) AS n FROM ${this.table} WHERE ${where} AND ts < $1`,
@@ -313,21 +322,24 @@ class LevelComparison {
   }
 }
 
-function differing(
+/** The columns that differ; all of them when one side has no row. */
+export function differing(
   columns: readonly Column[],
-  stored: Buffer | null,
-  recomputed: Buffer | null,
+  stored: Readonly<Record<string, Value>> | null,
+  recomputed: Readonly<Record<string, Value>> | null,
 ): Difference['columns'] {
-  const left = stored === null ? {} : valuesOf(stored, columns);
-  const right = recomputed === null ? {} : valuesOf(recomputed, columns);
-  const all = columns
-    .slice(KEYS)
-    .map(({ name }) => [name, { stored: left[name] ?? null, recomputed: right[name] ?? null }] as const);
+  const all = columns.map(
+    ({ name }) => [name, { stored: stored?.[name] ?? null, recomputed: recomputed?.[name] ?? null }] as const,
+  );
   return Object.fromEntries(
     stored === null || recomputed === null ? all : all.filter(([, one]) => !same(one.stored, one.recomputed)),
   );
 }
 
+/** To the bit. */
 function same(a: Value, b: Value): boolean {
-  return a instanceof Buffer && b instanceof Buffer ? a.equals(b) : Object.is(a, b);
+  if (a instanceof Buffer && b instanceof Buffer) return a.equals(b);
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((value, i) => Object.is(value, b[i]));
+  return Object.is(a, b);
 }

@@ -13,7 +13,7 @@ export interface FoldOptions {
   /** Where the rows go; its tables are those of a scratch schema. */
   readonly database: Database;
   readonly writer: PartitionWriter;
-  readonly sources: Sources;
+  readonly sources: () => Sources;
   readonly topic: string;
   readonly partitions: number;
   readonly windows: WindowOptions;
@@ -67,7 +67,13 @@ export class PartitionFold {
   async foldTo(to: bigint): Promise<void> {
     const { sources, listener, signal } = this.options;
     try {
-      for await (const batch of readTape(sources, this.partition, this.next, to, listener(this.partition))) {
+      for await (const batch of readTape(
+        sources(),
+        this.partition,
+        this.next,
+        to,
+        listener(this.partition),
+      )) {
         signal.throwIfAborted();
         await this.foldBatch(batch);
       }

@@ -6,7 +6,7 @@ import { type Counts, noCounts, type WindowOptions } from '@weir/windows';
 import { type ArchiveIndex, indexArchive } from './archive-index.ts';
 import { PartitionFold } from './fold.ts';
 import { type LogRange, planStretches } from './plan.ts';
-import { findingOf, type TapeFinding } from './tape.ts';
+import { findingOf, readTape, type Sources, type TapeFinding, type TapeRecord } from './tape.ts';
 
 /** What a replay reads, and by which rules it folds. */
 export interface ReplayOptions {
@@ -88,7 +88,12 @@ export class Replay {
 
   /** First offset that the wanted windows need. */
   startOf(partition: number): bigint {
-    const { from, maxFutureMs } = this.options;
+    return this.startFor(partition, this.options.from);
+  }
+
+  /** First offset that windows need which start at `from` or later. */
+  private startFor(partition: number, from: number): bigint {
+    const { maxFutureMs } = this.options;
     if (from === Number.NEGATIVE_INFINITY) return 0n;
     // A reading of a wanted window arrived at `from` less `maxFuture` or later, and so did whatever it repeats. What
     // was stored before that holds none of either.
@@ -127,23 +132,17 @@ export class Replay {
 
   /** Makes the folds write into `database`. */
   async begin(database: Database, parts: readonly CommitPart[], partitions: Iterable<number>): Promise<void> {
-    const { topic, windows, archive, log, signal } = this.options;
+    const { topic, windows, signal } = this.options;
     const replaysFrom = (partition: number): bigint => this.startOf(partition);
     const writer = new PartitionWriter({ database, topic, parts, replaysFrom });
     for (const partition of partitions) {
       if (this.folds.has(partition)) continue;
       const from = this.startOf(partition);
       this.coverage.set(partition, noCoverage(partition, from));
-      const replay = this;
       const fold = await PartitionFold.open(
         {
           ...{ database, writer, topic, partitions: this.options.partitions, windows, signal },
-          sources: {
-            ...{ archive, log, index: this.index },
-            get ranges() {
-              return replay.ranges;
-            },
-          },
+          sources: () => this.sources,
           listener: () => this.listener(partition),
           folded: (records, readings) => {
             this.done += records;
@@ -185,6 +184,19 @@ export class Replay {
   /** See `PartitionFold.writeSilent`. */
   async writeSilent(now?: number): Promise<void> {
     for (const fold of this.folds.values()) await fold.writeSilent(now);
+  }
+
+  /** The records that windows may be made of which start at `from` or later, as far as they were folded. */
+  readAgain(partition: number, from: number): AsyncGenerator<readonly TapeRecord[], void, undefined> {
+    const start = this.startFor(partition, from);
+    const own = this.startOf(partition);
+    const to = this.coverage.get(partition)?.to ?? 0n;
+    return readTape(this.sources, partition, start < own ? own : start, to, { found: () => undefined });
+  }
+
+  private get sources(): Sources {
+    const { archive, log } = this.options;
+    return { archive, log, index: this.index, ranges: this.ranges };
   }
 
   private listener(partition: number) {

@@ -1,4 +1,5 @@
 import { audit } from '@weir/replay';
+import { groupings } from '@weir/windows';
 import { Command } from 'commander';
 import { timeOf } from '../duration.ts';
 import { Finished } from '../finished.ts';
@@ -9,6 +10,7 @@ import {
   differenceText,
   findingText,
   levelTable,
+  plainLevel,
   ruleText,
   verdict,
 } from '../replay/audit-text.ts';
@@ -43,6 +45,7 @@ async function run(terminal: Terminal, options: Options): Promise<void> {
         ...sources,
         scratchUrl: scratch ?? sources.url,
         ...{ from, to, told: show.told, signal: interrupted.signal },
+        groupings: groupings(config.rollups.by, config.devices),
         device: device === undefined ? null : { id: device, site: site ?? null },
       }),
     );
@@ -51,7 +54,8 @@ async function run(terminal: Terminal, options: Options): Promise<void> {
     const { levels, coverage, findings, counts, clean } = report;
     output.result(
       {
-        ...{ clean, levels, findings, coverage, counts },
+        ...{ clean, findings, coverage, counts },
+        levels: levels.map(plainLevel),
         rule: config.aggregator,
         seconds: ms / 1_000,
         provableFrom: Object.fromEntries(report.provableFrom),

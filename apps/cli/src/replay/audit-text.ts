@@ -57,13 +57,16 @@ export function findingText(finding: Finding): string {
   return `partition ${partition}: neither the archive nor Kafka has ${range}`;
 }
 
+function ownerText({ of, id }: Difference): string {
+  if (of === null) return `series ${id}, which is not known`;
+  if ('rollup' in of) return `${of.rollup} ${of.metric}, the part of partition ${of.partition}`;
+  return `${of.site}/${of.device} ${of.metric}`;
+}
+
 export function differenceText(difference: Difference, output: Output): string {
-  const { kind, table: name, of, seriesId, start, columns, offsets } = difference;
-  const series =
-    of === null ? `series ${seriesId}, which is not known` : `${of.site}/${of.device} ${of.metric}`;
-  const lines = [
-    `${output.style('bold', kind)} in ${name}: ${series}, window of ${new Date(start).toISOString()}`,
-  ];
+  const { kind, table: name, start, columns, offsets } = difference;
+  const window = `window of ${new Date(start).toISOString()}`;
+  const lines = [`${output.style('bold', kind)} in ${name}: ${ownerText(difference)}, ${window}`];
   for (const [column, { stored, recomputed }] of Object.entries(columns)) {
     const shown = (value: unknown): string => valueText(column, value);
     if (kind === 'different')
@@ -85,6 +88,27 @@ function valueText(column: string, value: unknown): string {
   if (value instanceof Buffer) return `${value.length} bytes ${value.toString('base64').slice(0, 40)}`;
   if (column.endsWith('_ts')) return new Date(Number(value)).toISOString();
   return Object.is(value, -0) ? '-0' : String(value);
+}
+
+/** For JSON: sketches as base64, times as RFC 3339, numbers that JSON does not have as texts. */
+export function plainLevel(level: LevelReport): unknown {
+  const plain = (column: string, value: unknown): unknown => {
+    if (value instanceof Buffer) return value.toString('base64');
+    if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)))
+      return valueText('', value);
+    return column.endsWith('_ts') && typeof value === 'number' ? new Date(value).toISOString() : value;
+  };
+  const examples = level.examples.map((one) => ({
+    ...one,
+    start: new Date(one.start).toISOString(),
+    columns: Object.fromEntries(
+      Object.entries(one.columns).map(([column, { stored, recomputed }]) => [
+        column,
+        { stored: plain(column, stored), recomputed: plain(column, recomputed) },
+      ]),
+    ),
+  }));
+  return { ...level, examples };
 }
 
 /** The last line of all. */
