@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openProducer } from '@weir/connect-kafka';
+import { createLogger } from '@weir/observe';
 import { ENVELOPE_CODEC, encodeEnvelope, envelopePrefix, partitionOf } from '@weir/reading';
 import { atEnd, until } from '@weir/testkit';
 import { kafkaTopology, LEVELS, RECORD_HEADERS } from '@weir/topology';
 import kafkajs from 'kafkajs';
-import { pino } from 'pino';
 import { startPipeline, weir } from '../support/pipeline.ts';
 import { archiveLines, deadLetters, kafkaLines, windowedReadings } from '../support/sinks.ts';
 
 const SITE = 'plant';
+const log = createLogger({ app: 'test', level: 'error', format: 'json' });
 const DEVICE = 'pump-7';
 const LIMIT_MS = 2_000;
 const START = Math.floor(Date.now() / 1_000) * 1_000 - 300_000;
@@ -66,7 +67,7 @@ test('a reading is traced through every hop in under 2 s, from Kafka and from th
   const noisy = Array.from({ length: 1_000 }, (_, i) => `other-${i}`).filter(
     (name) => partitionOf(name, topic.partitions) === partition,
   );
-  const producer = openProducer({ brokers: space.brokers, clientId: 'test', log: pino({ level: 'silent' }) });
+  const producer = openProducer({ brokers: space.brokers, clientId: 'test', log });
   atEnd(t, () => producer.close());
   let n = 0;
   const noise = (
