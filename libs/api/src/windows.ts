@@ -10,18 +10,18 @@ export const deviceSite = z
   .max(64)
   .optional()
   .describe('Needed only when several sites have a device of this name');
-const metric = z.string().min(1).max(128);
-const from = instantParam.optional().describe('Start, inclusive; default one hour before `to`');
-const to = instantParam.optional().describe('End, exclusive; default now');
+export const metricName = z.string().min(1).max(128);
+export const rangeFrom = instantParam.optional().describe('Start, inclusive; default one hour before `to`');
+export const rangeTo = instantParam.optional().describe('End, exclusive; default now');
 
 export const windowsQuery = z.strictObject({
   site: deviceSite,
-  metric,
+  metric: metricName,
   level: levelName
     .optional()
     .describe('Window size; without it the finest level with at most 600 windows in the range'),
-  from,
-  to,
+  from: rangeFrom,
+  to: rangeTo,
   limit: z.coerce.number().int().min(1).max(10_000).default(1_000),
   cursor: cursorParam.optional(),
 });
@@ -75,7 +75,12 @@ export const window = figures
   .meta({ id: 'Window' });
 export type Window = z.output<typeof window>;
 
-const ofSeries = { device: z.string(), site: z.string(), metric: z.string(), unit: z.string().nullable() };
+export const ofSeries = {
+  device: z.string(),
+  site: z.string(),
+  metric: z.string(),
+  unit: z.string().nullable(),
+};
 
 export const windowList = z
   .object({
@@ -93,9 +98,9 @@ export type WindowList = z.output<typeof windowList>;
 
 export const seriesQuery = z.strictObject({
   site: deviceSite,
-  metric,
-  from,
-  to,
+  metric: metricName,
+  from: rangeFrom,
+  to: rangeTo,
   points: z.coerce
     .number()
     .int()

@@ -12,6 +12,7 @@ import { windowRoutes } from './routes/windows.ts';
 const GROUPS = [
   deviceRoutes,
   windowRoutes,
+  viewRoutes,
   expressionRoutes,
   rollupRoutes,
   alertRoutes,
