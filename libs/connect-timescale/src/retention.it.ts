@@ -4,8 +4,8 @@ import { type TestContext, test } from 'node:test';
 import { createLogger } from '@weir/observe';
 import { encodeEnvelope, envelopePrefix } from '@weir/reading';
 import { atEnd, isolated, until } from '@weir/testkit';
-import { LEVELS, TABLES } from '@weir/topology';
-import type { WindowOptions } from '@weir/windows';
+import { LEVELS, ROLLUP_LEVELS, TABLES } from '@weir/topology';
+import { groupings, type WindowOptions } from '@weir/windows';
 import {
   acquireLease,
   claimPartition,
@@ -19,9 +19,10 @@ import {
   openDatabase,
   openQueries,
   PartitionWriter,
-  type RetentionRule,
   readExpiry,
   readRetention,
+  rollupPart,
+  windowRules,
 } from './index.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '../../../infra/migrations');
@@ -38,12 +39,14 @@ const OPTIONS: WindowOptions = {
   dedupHorizonMs: 2 * MINUTE,
   dedupCount: 64,
 };
-const KEEP_HOURS = [1, 2, 3, 5, 8, Number.POSITIVE_INFINITY];
-const RULES: readonly RetentionRule[] = LEVELS.map(({ table }, level) => ({
-  table,
-  level,
-  keepMs: (KEEP_HOURS[level] as number) * HOUR,
-}));
+const RULES = windowRules({
+  '1s': HOUR,
+  '10s': 2 * HOUR,
+  '1m': 3 * HOUR,
+  '5m': 5 * HOUR,
+  '15m': 8 * HOUR,
+  '1h': Number.POSITIVE_INFINITY,
+});
 const RETENTION = { ...OPTIONS, rules: RULES, compressAfterMs: Number.POSITIVE_INFINITY };
 
 async function open(t: TestContext): Promise<{ url: string; database: Database }> {
@@ -84,7 +87,13 @@ class Folder {
 
   constructor(database: Database) {
     this.#database = database;
-    this.#writer = new PartitionWriter({ database, topic: TOPIC, parts: [] });
+    const parts = [
+      rollupPart({
+        groupings: groupings(['fleet'], []),
+        onMissing: (windows) => assert.fail(`${windows} missing`),
+      }),
+    ];
+    this.#writer = new PartitionWriter({ database, topic: TOPIC, parts });
   }
 
   /** Forgets everything and begins from the rows and the log again. */
@@ -117,6 +126,15 @@ async function rowsOf(database: Database, table: string): Promise<Row[]> {
     `SELECT s.device || '/' || s.metric || '/' || w.ts::text AS key, (extract(epoch FROM w.ts) * 1000)::float8 AS ts,
             w.count, w.sum, w.m2, w.min, w.max, w.first, w.last, w.first_ts, w.last_ts, encode(w.sketch, 'hex') AS sketch
        FROM ${table} w JOIN series s USING (series_id) ORDER BY 1`,
+  );
+}
+
+function rollupsOf(database: Database, table: string): Promise<Row[]> {
+  return database.query<Row>(
+    'reading roll-ups',
+    `SELECT (extract(epoch FROM w.ts) * 1000)::float8 AS ts, r.metric, w.count, w.devices, w.min, w.max, w.first,
+            w.last, w.first_ts, w.last_ts, w.sum, w.moment, encode(w.sketch, 'hex') AS sketch
+       FROM ${table} w JOIN ${TABLES.rollups} r USING (rollup_id) ORDER BY 1, 2`,
   );
 }
 
@@ -184,6 +202,16 @@ for (const seed of [1, 2]) {
       const wanted = (await rowsOf(whole, table)).filter(({ ts }) => ts >= before);
       assert.ok(left.length > 0, table);
       assert.deepEqual(left, wanted, table);
+    }
+    for (const { table } of ROLLUP_LEVELS) {
+      const before = expiry.get(table)?.getTime() ?? Number.NEGATIVE_INFINITY;
+      const left = (await rollupsOf(database, table)).filter(({ ts }) => ts >= before);
+      assert.ok(left.length > 0, table);
+      assert.deepEqual(
+        left,
+        (await rollupsOf(whole, table)).filter(({ ts }) => ts >= before),
+        table,
+      );
     }
     assert.equal(expiring.late, keeping.late);
     assert.ok(dropped.length > 10 && dropped.some(({ kept }) => kept > 0), JSON.stringify(dropped.length));

@@ -1,4 +1,4 @@
-import { LEVELS, type LevelName, TABLES } from '@weir/topology';
+import { LEVELS, type LevelName, ROLLUP_LEVELS, TABLES } from '@weir/topology';
 import { LEVEL_MS, PANE_MS, TOP } from '@weir/windows';
 import type { Database, Runner, Transaction } from './database.ts';
 import { readEdition } from './edition.ts';
@@ -315,7 +315,10 @@ export async function readExpiry(runner: Runner): Promise<ReadonlyMap<string, Da
   return new Map(rows.map(({ table, before }) => [table, before]));
 }
 
-/** The rules of the device windows. */
+/** The rules of device windows and of roll-ups, which are kept as long as the windows of their level. */
 export function windowRules(keepMs: Readonly<Record<LevelName, number>>): readonly RetentionRule[] {
-  return LEVELS.map(({ name, table }, level) => ({ table, level, keepMs: keepMs[name] }));
+  return [
+    ...LEVELS.map(({ name, table }, level) => ({ table, level, keepMs: keepMs[name] })),
+    ...ROLLUP_LEVELS.map(({ name, table }) => ({ table, level: null, keepMs: keepMs[name] })),
+  ];
 }
