@@ -1,4 +1,4 @@
-import { grown } from './device-columns.ts';
+import { grown } from './device-table.ts';
 
 /** Where a device's clock stands against the edge's. */
 export interface ClockEstimate {
@@ -27,6 +27,28 @@ export interface ClockState {
   readonly steps: number;
 }
 
+// Figures in the row of a device. The origin of its slots' times and differences:
+const REF_AT = 0;
+const REF_DIFFERENCE = 1;
+// the lowest pair of the slot being filled:
+const LOW_AT = 2;
+const LOW = 3;
+// the lowest difference in that slot and the one before, and the newest arrival:
+const LEVEL = 4;
+const LAST = 5;
+// of messages in a row that were far off, the difference and arrival of the first, and how many:
+const STRAY = 6;
+const STRAY_SINCE = 7;
+const STRAYS = 8;
+// full slots, messages of each, messages in the one being filled, messages since the beginning:
+const USED = 9;
+const SIZE = 10;
+const COUNT = 11;
+const TOTAL = 12;
+// times that the clock was set:
+const STEPPED = 13;
+const WIDTH = 14;
+
 const SLOTS = 12;
 /** A window reaches over this time at least, so that a drift shows ... */
 const SPAN_MS = 1_500_000;
@@ -51,8 +73,8 @@ const UNSEEN_MS = 2_000;
 const UNSEEN_MESSAGES = 50;
 
 /**
- * Offset and drift of device clocks from (arrival, device time) pairs, one column per figure: 170 bytes and about
- * 20 ns a message for each device, whatever its rate.
+ * Offset and drift of device clocks from (arrival, device time) pairs: 208 bytes a device, whatever its rate, and about
+ * 20 ns a message.
  *
  * arrival - device time = delay - offset, and no delay is negative: the line of the true offset runs below all pairs
  * and touches the fastest ones. It is found as in Moon, Skelly, Towsley, "Estimation and removal of clock skew from
@@ -71,106 +93,101 @@ const UNSEEN_MESSAGES = 50;
  */
 export class DeviceClocks {
   private slots = new Float32Array(0);
-  private refAt = new Float64Array(0);
-  private refDifference = new Float64Array(0);
-  private used = new Uint8Array(0);
-  private size = new Uint32Array(0);
-  private count = new Uint32Array(0);
-  private lowAt = new Float64Array(0);
-  private low = new Float64Array(0);
-  private level = new Float64Array(0);
-  private total = new Uint32Array(0);
-  private last = new Float64Array(0);
-  private strays = new Uint8Array(0);
-  private stray = new Float64Array(0);
-  private straySince = new Float64Array(0);
-  private stepped = new Uint32Array(0);
+  /** A row of `WIDTH` figures for each device. */
+  private table = new Float64Array(0);
 
   /** Makes room for the devices 0 to `capacity - 1`. */
   grow(capacity: number): void {
-    this.slots = grown(this.slots, capacity * SLOTS * 2);
-    for (const name of FIGURES) this[name] = grown(this[name] as Float64Array<ArrayBuffer>, capacity);
-    for (const name of COUNTS) this[name] = grown(this[name] as Uint32Array<ArrayBuffer>, capacity);
-    this.used = grown(this.used, capacity);
-    this.strays = grown(this.strays, capacity);
+    this.slots = grown(this.slots, capacity, Array<number>(SLOTS * 2).fill(0));
+    this.table = grown(this.table, capacity, Array<number>(WIDTH).fill(0));
   }
 
   /** Times that device `i` was found to have set its clock. */
   steps(i: number): number {
-    return this.stepped[i] as number;
+    const { table } = this;
+    const row = i * WIDTH;
+    return table[row + STEPPED] as number;
   }
 
   /** Takes in one message of device `i`: its arrival and its newest device time, epoch milliseconds. */
   observe(i: number, at: number, ts: number): void {
+    const { table } = this;
+    const row = i * WIDTH;
     const difference = at - ts;
-    if (this.total[i] === 0) this.begin(i, at, difference);
-    const level = this.level[i] as number;
+    if (table[row + TOTAL] === 0) this.begin(i, at, difference);
+    const level = table[row + LEVEL] as number;
     if (difference > level + FAR_MS || difference < level - FAR_MS) {
       if (!this.isStep(i, at, difference, difference > level)) return;
-      if ((this.total[i] as number) >= MIN_MESSAGES) this.stepped[i] = (this.stepped[i] as number) + 1;
+      if ((table[row + TOTAL] as number) >= MIN_MESSAGES)
+        table[row + STEPPED] = (table[row + STEPPED] as number) + 1;
       this.begin(i, at, difference);
     }
-    this.strays[i] = 0;
-    if (at > (this.last[i] as number)) this.last[i] = at;
-    if (difference < (this.low[i] as number)) {
-      this.low[i] = difference;
-      this.lowAt[i] = at;
-      if (difference < level) this.level[i] = difference;
+    table[row + STRAYS] = 0;
+    if (at > (table[row + LAST] as number)) table[row + LAST] = at;
+    if (difference < (table[row + LOW] as number)) {
+      table[row + LOW] = difference;
+      table[row + LOW_AT] = at;
+      if (difference < level) table[row + LEVEL] = difference;
     }
-    if ((this.total[i] as number) < 0xffff_ffff) this.total[i] = (this.total[i] as number) + 1;
-    const count = (this.count[i] as number) + 1;
-    this.count[i] = count;
-    if (count >= (this.size[i] as number)) this.close(i, at);
+    if ((table[row + TOTAL] as number) < 0xffff_ffff) table[row + TOTAL] = (table[row + TOTAL] as number) + 1;
+    const count = (table[row + COUNT] as number) + 1;
+    table[row + COUNT] = count;
+    if (count >= (table[row + SIZE] as number)) this.close(i, at);
   }
 
   private begin(i: number, at: number, difference: number): void {
-    this.refAt[i] = at;
-    this.refDifference[i] = difference;
-    this.used[i] = 0;
-    this.size[i] = 1;
-    this.count[i] = 0;
-    this.low[i] = Number.POSITIVE_INFINITY;
-    this.level[i] = difference;
-    this.total[i] = 0;
-    this.last[i] = at;
+    const { table } = this;
+    const row = i * WIDTH;
+    table[row + REF_AT] = at;
+    table[row + REF_DIFFERENCE] = difference;
+    table[row + USED] = 0;
+    table[row + SIZE] = 1;
+    table[row + COUNT] = 0;
+    table[row + LOW] = Number.POSITIVE_INFINITY;
+    table[row + LEVEL] = difference;
+    table[row + TOTAL] = 0;
+    table[row + LAST] = at;
   }
 
   private isStep(i: number, at: number, difference: number, isBehind: boolean): boolean {
-    const strays = this.strays[i] as number;
-    if (strays === 0 || Math.abs(difference - (this.stray[i] as number)) > STEP_SPREAD_MS) {
-      this.strays[i] = 1;
-      this.stray[i] = difference;
-      this.straySince[i] = at;
+    const { table } = this;
+    const row = i * WIDTH;
+    const strays = table[row + STRAYS] as number;
+    if (strays === 0 || Math.abs(difference - (table[row + STRAY] as number)) > STEP_SPREAD_MS) {
+      table[row + STRAYS] = 1;
+      table[row + STRAY] = difference;
+      table[row + STRAY_SINCE] = at;
       return false;
     }
-    if (strays < STEP_MESSAGES) this.strays[i] = strays + 1;
+    if (strays < STEP_MESSAGES) table[row + STRAYS] = strays + 1;
     if (strays + 1 < STEP_MESSAGES) return false;
-    return !isBehind || at - (this.straySince[i] as number) >= SET_BACK_MS;
+    return !isBehind || at - (table[row + STRAY_SINCE] as number) >= SET_BACK_MS;
   }
 
   /** Ends the slot being filled. */
   private close(i: number, at: number): void {
-    const { slots } = this;
+    const { slots, table } = this;
+    const row = i * WIDTH;
     const first = i * SLOTS * 2;
-    let used = this.used[i] as number;
-    slots[first + used * 2] = (this.lowAt[i] as number) - (this.refAt[i] as number);
-    slots[first + used * 2 + 1] = (this.low[i] as number) - (this.refDifference[i] as number);
+    let used = table[row + USED] as number;
+    slots[first + used * 2] = (table[row + LOW_AT] as number) - (table[row + REF_AT] as number);
+    slots[first + used * 2 + 1] = (table[row + LOW] as number) - (table[row + REF_DIFFERENCE] as number);
     used++;
-    this.level[i] = this.low[i] as number;
-    this.low[i] = Number.POSITIVE_INFINITY;
-    this.count[i] = 0;
+    table[row + LEVEL] = table[row + LOW] as number;
+    table[row + LOW] = Number.POSITIVE_INFINITY;
+    table[row + COUNT] = 0;
     if (used === SLOTS) {
-      const reach = at - (this.refAt[i] as number) - (slots[first] as number);
-      if (reach < SPAN_MS || (this.size[i] as number) < SLOT_MESSAGES) {
+      const reach = at - (table[row + REF_AT] as number) - (slots[first] as number);
+      if (reach < SPAN_MS || (table[row + SIZE] as number) < SLOT_MESSAGES) {
         used = this.mergePairs(first);
-        this.size[i] = (this.size[i] as number) * 2;
+        table[row + SIZE] = (table[row + SIZE] as number) * 2;
       } else {
         used--;
         slots.copyWithin(first, first + 2, first + SLOTS * 2);
         this.rebase(i, used);
       }
     }
-    this.used[i] = used;
+    table[row + USED] = used;
   }
 
   private mergePairs(first: number): number {
@@ -185,7 +202,8 @@ export class DeviceClocks {
 
   /** Counts from the oldest slot on: what 32 bits hold stays exact to the millisecond. */
   private rebase(i: number, used: number): void {
-    const { slots } = this;
+    const { slots, table } = this;
+    const row = i * WIDTH;
     const first = i * SLOTS * 2;
     const at = slots[first] as number;
     const difference = slots[first + 1] as number;
@@ -193,19 +211,21 @@ export class DeviceClocks {
       slots[k] = (slots[k] as number) - at;
       slots[k + 1] = (slots[k + 1] as number) - difference;
     }
-    this.refAt[i] = (this.refAt[i] as number) + at;
-    this.refDifference[i] = (this.refDifference[i] as number) + difference;
+    table[row + REF_AT] = (table[row + REF_AT] as number) + at;
+    table[row + REF_DIFFERENCE] = (table[row + REF_DIFFERENCE] as number) + difference;
   }
 
   /** The offset at the newest message of device `i`; null before the 16th. */
   estimate(i: number): ClockEstimate | null {
-    const total = this.total[i] as number;
+    const { table } = this;
+    const row = i * WIDTH;
+    const total = table[row + TOTAL] as number;
     if (total < MIN_MESSAGES) return null;
-    const now = this.last[i] as number;
+    const now = table[row + LAST] as number;
     const minima = this.minima(i, now);
-    const open = { t: (this.lowAt[i] as number) - now, d: this.low[i] as number };
+    const open = { t: (table[row + LOW_AT] as number) - now, d: table[row + LOW] as number };
     // The slot being filled always bounds the line from above, but says little of the spread while it is new.
-    if ((this.count[i] as number) * 2 >= (this.size[i] as number)) minima.push(open);
+    if ((table[row + COUNT] as number) * 2 >= (table[row + SIZE] as number)) minima.push(open);
     const span = Math.max(1, -(minima[0] as Pair).t);
     const lineOf = (slope: number): Line => lineBelow(minima, Number.isFinite(open.d) ? open : null, slope);
     const steepest = hullSlope(minima);
@@ -226,13 +246,15 @@ export class DeviceClocks {
 
   /** The lowest pairs of the slots, oldest first; times relative to `now`. What lies far above came late (a backlog). */
   private minima(i: number, now: number): Pair[] {
+    const { table } = this;
+    const row = i * WIDTH;
     const first = i * SLOTS * 2;
-    const used = this.used[i] as number;
+    const used = table[row + USED] as number;
     const found: Pair[] = [];
     let lowest = Number.POSITIVE_INFINITY;
     for (let k = first; k < first + used * 2; k += 2) {
-      const t = (this.slots[k] as number) + (this.refAt[i] as number) - now;
-      const d = (this.slots[k + 1] as number) + (this.refDifference[i] as number);
+      const t = (this.slots[k] as number) + (table[row + REF_AT] as number) - now;
+      const d = (this.slots[k + 1] as number) + (table[row + REF_DIFFERENCE] as number);
       lowest = Math.min(lowest, d - MAX_DRIFT * t);
       found.push({ t, d });
     }
@@ -242,45 +264,46 @@ export class DeviceClocks {
   }
 
   save(i: number): ClockState | null {
-    if (this.total[i] === 0) return null;
+    const { table } = this;
+    const row = i * WIDTH;
+    if (table[row + TOTAL] === 0) return null;
     const first = i * SLOTS * 2;
-    const low = this.low[i] as number;
-    const strays = this.strays[i] as number;
+    const low = table[row + LOW] as number;
+    const strays = table[row + STRAYS] as number;
     return {
-      ref: [this.refAt[i] as number, this.refDifference[i] as number],
-      slots: [...this.slots.subarray(first, first + (this.used[i] as number) * 2)],
-      size: this.size[i] as number,
-      count: this.count[i] as number,
-      lowest: Number.isFinite(low) ? [this.lowAt[i] as number, low] : null,
-      level: this.level[i] as number,
-      total: this.total[i] as number,
-      last: this.last[i] as number,
-      stray: strays === 0 ? null : [strays, this.stray[i] as number, this.straySince[i] as number],
-      steps: this.stepped[i] as number,
+      ref: [table[row + REF_AT] as number, table[row + REF_DIFFERENCE] as number],
+      slots: [...this.slots.subarray(first, first + (table[row + USED] as number) * 2)],
+      size: table[row + SIZE] as number,
+      count: table[row + COUNT] as number,
+      lowest: Number.isFinite(low) ? [table[row + LOW_AT] as number, low] : null,
+      level: table[row + LEVEL] as number,
+      total: table[row + TOTAL] as number,
+      last: table[row + LAST] as number,
+      stray: strays === 0 ? null : [strays, table[row + STRAY] as number, table[row + STRAY_SINCE] as number],
+      steps: table[row + STEPPED] as number,
     };
   }
 
   restore(i: number, state: ClockState): void {
-    this.refAt[i] = state.ref[0];
-    this.refDifference[i] = state.ref[1];
+    const { table } = this;
+    const row = i * WIDTH;
+    table[row + REF_AT] = state.ref[0];
+    table[row + REF_DIFFERENCE] = state.ref[1];
     this.slots.set(state.slots, i * SLOTS * 2);
-    this.used[i] = state.slots.length / 2;
-    this.size[i] = state.size;
-    this.count[i] = state.count;
-    this.lowAt[i] = state.lowest?.[0] ?? 0;
-    this.low[i] = state.lowest?.[1] ?? Number.POSITIVE_INFINITY;
-    this.level[i] = state.level;
-    this.total[i] = state.total;
-    this.last[i] = state.last;
-    this.strays[i] = state.stray?.[0] ?? 0;
-    this.stray[i] = state.stray?.[1] ?? 0;
-    this.straySince[i] = state.stray?.[2] ?? 0;
-    this.stepped[i] = state.steps;
+    table[row + USED] = state.slots.length / 2;
+    table[row + SIZE] = state.size;
+    table[row + COUNT] = state.count;
+    table[row + LOW_AT] = state.lowest?.[0] ?? 0;
+    table[row + LOW] = state.lowest?.[1] ?? Number.POSITIVE_INFINITY;
+    table[row + LEVEL] = state.level;
+    table[row + TOTAL] = state.total;
+    table[row + LAST] = state.last;
+    table[row + STRAYS] = state.stray?.[0] ?? 0;
+    table[row + STRAY] = state.stray?.[1] ?? 0;
+    table[row + STRAY_SINCE] = state.stray?.[2] ?? 0;
+    table[row + STEPPED] = state.steps;
   }
 }
-
-const FIGURES = ['refAt', 'refDifference', 'lowAt', 'low', 'level', 'last', 'stray', 'straySince'] as const;
-const COUNTS = ['size', 'count', 'total', 'stepped'] as const;
 
 /** Time relative to the newest message, and arrival minus device time; milliseconds. */
 interface Pair {

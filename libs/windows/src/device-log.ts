@@ -1,7 +1,7 @@
 import type { Envelope, Reading } from '@weir/reading';
 import { type ClockEstimate, type ClockState, DeviceClocks } from './device-clock.ts';
-import { grown } from './device-columns.ts';
 import { DeviceSequences, type SequenceCounts, type SequenceState } from './device-sequence.ts';
+import { grown } from './device-table.ts';
 import { alignDown, PANE_MS } from './levels.ts';
 import type { LineObserver, LineOutcome } from './types.ts';
 
@@ -46,6 +46,27 @@ export type StoredDevice = Omit<DeviceFigures, 'watermark' | 'sequence' | 'clock
 /** A device that only goes on as before is written this often. */
 const WRITE_MS = 15_000;
 const FIRST_CAPACITY = 64;
+
+// Figures in the row of a device.
+const FIRST_SEEN = 0;
+const LAST_SEEN = 1;
+const NEWEST = 2;
+const DUPLICATES = 3;
+const LATE = 4;
+/** Edge of the newest line, as its index, and the position there; -1: no line yet. */
+const EDGE = 5;
+const N = 6;
+/** Lines up to this offset are in the stored row. */
+const FOLDED = 7;
+/** Offset of the first line that is not in the stored row; NaN: every line is. */
+const PENDING = 8;
+const WRITTEN_AT = 9;
+/** 1: a count changed since the row was written. */
+const URGENT = 10;
+const NEVER = Number.NEGATIVE_INFINITY;
+const FRESH = [Number.POSITIVE_INFINITY, NEVER, NEVER, 0, 0, 0, -1, -1, Number.NaN, NEVER, 0];
+const WIDTH = FRESH.length;
+
 /** Edges that a device is remembered to have come from before. */
 const MAX_ELSEWHERE = 8;
 const GOLDEN = 0.618_033_988_749_895;
@@ -61,25 +82,14 @@ export class DeviceLog implements LineObserver {
   private readonly sites = new Map<string, Map<string, number>>();
   private readonly names: { readonly site: string; readonly device: string }[] = [];
   private capacity = 0;
-  private firstSeen = new Float64Array(0);
-  private lastSeen = new Float64Array(0);
-  private newest = new Float64Array(0);
-  private duplicates = new Uint32Array(0);
-  private late = new Uint32Array(0);
+  /** A row of `WIDTH` figures for each device. */
+  private table = new Float64Array(0);
   private readonly sequences = new DeviceSequences();
   private readonly clocks = new DeviceClocks();
-  /** Edge of the newest line, and its position; those of other edges are in `elsewhere`. */
-  private edge = new Uint32Array(0);
-  private n = new Float64Array(0);
+  /** Edges that a device came by before, with the position of its newest line there. */
   private readonly elsewhere = new Map<number, Map<number, number>>();
   private readonly edges: string[] = [];
   private readonly edgeIndex = new Map<string, number>();
-  /** Lines up to here are in the stored row. */
-  private folded = new Float64Array(0);
-  /** First line that is not in the stored row; NaN: every line is. */
-  private pending = new Float64Array(0);
-  private writtenAt = new Float64Array(0);
-  private urgent = new Uint8Array(0);
   private dirty: number[] = [];
   private nextDue = Number.POSITIVE_INFINITY;
 
@@ -92,13 +102,15 @@ export class DeviceLog implements LineObserver {
     const last = Number(nextOffset) - 1;
     for (const stored of devices) {
       const i = this.index(stored.site, stored.device);
-      this.firstSeen[i] = stored.firstSeen;
-      this.lastSeen[i] = stored.lastSeen;
-      this.newest[i] = stored.newest ?? Number.NEGATIVE_INFINITY;
-      this.duplicates[i] = stored.duplicates;
-      this.late[i] = stored.late;
+      const { table } = this;
+      const row = i * WIDTH;
+      table[row + FIRST_SEEN] = stored.firstSeen;
+      table[row + LAST_SEEN] = stored.lastSeen;
+      table[row + NEWEST] = stored.newest ?? Number.NEGATIVE_INFINITY;
+      table[row + DUPLICATES] = stored.duplicates;
+      table[row + LATE] = stored.late;
       // A topic that was made anew begins at 0 again.
-      this.folded[i] = Math.min(last, Number(stored.foldedOffset));
+      table[row + FOLDED] = Math.min(last, Number(stored.foldedOffset));
       const { sources, sequence, clock } = stored.state;
       this.sequences.restore(i, sequence);
       if (clock !== null) this.clocks.restore(i, clock);
@@ -116,14 +128,16 @@ export class DeviceLog implements LineObserver {
     // A replay of dead letters tells nothing of how the device is doing now.
     if (envelope.forced !== undefined) return;
     const i = this.index(envelope.site, envelope.device);
+    const { table } = this;
+    const row = i * WIDTH;
     const { at, edge, n } = envelope;
     const place = Number(offset);
-    if (replayed && (place <= (this.folded[i] as number) || n <= this.newestFrom(i, edge))) return;
+    if (replayed && (place <= (table[row + FOLDED] as number) || n <= this.newestFrom(i, edge))) return;
     this.cameFrom(i, edge, n);
-    if (at < (this.firstSeen[i] as number)) this.firstSeen[i] = at;
-    if (at > (this.lastSeen[i] as number)) this.lastSeen[i] = at;
+    if (at < (table[row + FIRST_SEEN] as number)) table[row + FIRST_SEEN] = at;
+    if (at > (table[row + LAST_SEEN] as number)) table[row + LAST_SEEN] = at;
     let stamp = Number.NEGATIVE_INFINITY;
-    let newest = this.newest[i] as number;
+    let newest = table[row + NEWEST] as number;
     let before: number | undefined;
     let changed = duplicates > 0 || late > 0;
     for (let k = 0; k < readings.length; k++) {
@@ -134,13 +148,13 @@ export class DeviceLog implements LineObserver {
       before = seq;
       if (this.sequences.observe(i, seq, stamped ? ts : Number.NaN, envelope.dup === true)) changed = true;
     }
-    this.newest[i] = newest;
+    table[row + NEWEST] = newest;
     if (stamp !== Number.NEGATIVE_INFINITY) this.clocks.observe(i, at, stamp);
-    this.duplicates[i] = (this.duplicates[i] as number) + duplicates;
-    this.late[i] = (this.late[i] as number) + late;
-    if (changed) this.urgent[i] = 1;
-    if (Number.isNaN(this.pending[i])) {
-      this.pending[i] = place;
+    table[row + DUPLICATES] = (table[row + DUPLICATES] as number) + duplicates;
+    table[row + LATE] = (table[row + LATE] as number) + late;
+    if (changed) table[row + URGENT] = 1;
+    if (Number.isNaN(table[row + PENDING])) {
+      table[row + PENDING] = place;
       this.dirty.push(i);
     }
   }
@@ -162,25 +176,17 @@ export class DeviceLog implements LineObserver {
 
   private grow(capacity: number): void {
     this.capacity = capacity;
-    this.firstSeen = grown(this.firstSeen, capacity, Number.POSITIVE_INFINITY);
-    this.lastSeen = grown(this.lastSeen, capacity, Number.NEGATIVE_INFINITY);
-    this.newest = grown(this.newest, capacity, Number.NEGATIVE_INFINITY);
-    this.duplicates = grown(this.duplicates, capacity);
-    this.late = grown(this.late, capacity);
-    this.edge = grown(this.edge, capacity);
-    this.n = grown(this.n, capacity, -1);
-    this.folded = grown(this.folded, capacity, -1);
-    this.pending = grown(this.pending, capacity, Number.NaN);
-    this.writtenAt = grown(this.writtenAt, capacity, Number.NEGATIVE_INFINITY);
-    this.urgent = grown(this.urgent, capacity);
+    this.table = grown(this.table, capacity, FRESH);
     this.sequences.grow(capacity);
     this.clocks.grow(capacity);
   }
 
   private cameFrom(i: number, edge: string, n: number): void {
-    const held = this.edge[i] as number;
-    if (this.edges[held] === edge && (this.n[i] as number) >= 0) {
-      this.n[i] = n;
+    const { table } = this;
+    const row = i * WIDTH;
+    const held = table[row + EDGE] as number;
+    if (this.edges[held] === edge && (table[row + N] as number) >= 0) {
+      table[row + N] = n;
       return;
     }
     let index = this.edgeIndex.get(edge);
@@ -189,19 +195,21 @@ export class DeviceLog implements LineObserver {
       this.edges.push(edge);
       this.edgeIndex.set(edge, index);
     }
-    if ((this.n[i] as number) >= 0) {
+    if ((table[row + N] as number) >= 0) {
       const others = this.elsewhere.get(i) ?? new Map<number, number>();
-      others.set(held, this.n[i] as number);
+      others.set(held, table[row + N] as number);
       others.delete(index);
       if (others.size > MAX_ELSEWHERE) others.delete(others.keys().next().value as number);
       this.elsewhere.set(i, others);
     }
-    this.edge[i] = index;
-    this.n[i] = n;
+    table[row + EDGE] = index;
+    table[row + N] = n;
   }
 
   private newestFrom(i: number, edge: string): number {
-    if (this.edges[this.edge[i] as number] === edge) return this.n[i] as number;
+    const { table } = this;
+    const row = i * WIDTH;
+    if (this.edges[table[row + EDGE] as number] === edge) return table[row + N] as number;
     const index = this.edgeIndex.get(edge);
     return index === undefined ? -1 : (this.elsewhere.get(i)?.get(index) ?? -1);
   }
@@ -222,19 +230,21 @@ export class DeviceLog implements LineObserver {
     const waiting: number[] = [];
     const written: DeviceFigures[] = [];
     this.nextDue = Number.POSITIVE_INFINITY;
+    const { table } = this;
     for (const i of this.dirty) {
-      const dueAt = (this.writtenAt[i] as number) + WRITE_MS;
-      if (this.urgent[i] === 0 && now < dueAt && (this.pending[i] as number) >= replay) {
+      const row = i * WIDTH;
+      const dueAt = (table[row + WRITTEN_AT] as number) + WRITE_MS;
+      if (table[row + URGENT] === 0 && now < dueAt && (table[row + PENDING] as number) >= replay) {
         waiting.push(i);
         if (dueAt < this.nextDue) this.nextDue = dueAt;
         continue;
       }
       // Devices that come in together are written apart from their second time on.
-      const isFirst = this.writtenAt[i] === Number.NEGATIVE_INFINITY;
-      this.writtenAt[i] = isFirst ? now - WRITE_MS * ((i * GOLDEN) % 1) : now;
-      this.urgent[i] = 0;
-      this.pending[i] = Number.NaN;
-      this.folded[i] = Number(last);
+      const isFirst = table[row + WRITTEN_AT] === Number.NEGATIVE_INFINITY;
+      table[row + WRITTEN_AT] = isFirst ? now - WRITE_MS * ((i * GOLDEN) % 1) : now;
+      table[row + URGENT] = 0;
+      table[row + PENDING] = Number.NaN;
+      table[row + FOLDED] = Number(last);
       written.push(this.figures(i));
     }
     this.dirty = waiting;
@@ -247,25 +257,27 @@ export class DeviceLog implements LineObserver {
   }
 
   private figures(i: number): DeviceFigures {
+    const { table } = this;
+    const row = i * WIDTH;
     const { site, device } = this.names[i] as { site: string; device: string };
-    const newest = Number.isFinite(this.newest[i]) ? (this.newest[i] as number) : null;
+    const newest = Number.isFinite(table[row + NEWEST]) ? (table[row + NEWEST] as number) : null;
     const sources: Record<string, number> = {};
-    if ((this.n[i] as number) >= 0)
-      sources[this.edges[this.edge[i] as number] as string] = this.n[i] as number;
+    if ((table[row + N] as number) >= 0)
+      sources[this.edges[table[row + EDGE] as number] as string] = table[row + N] as number;
     for (const [edge, n] of this.elsewhere.get(i) ?? []) sources[this.edges[edge] as string] = n;
     return {
       site,
       device,
-      firstSeen: this.firstSeen[i] as number,
-      lastSeen: this.lastSeen[i] as number,
+      firstSeen: table[row + FIRST_SEEN] as number,
+      lastSeen: table[row + LAST_SEEN] as number,
       newest,
       watermark: newest === null ? null : alignDown(newest, PANE_MS) - this.outOfOrdernessMs,
       sequence: this.sequences.counts(i),
-      duplicates: this.duplicates[i] as number,
-      late: this.late[i] as number,
+      duplicates: table[row + DUPLICATES] as number,
+      late: table[row + LATE] as number,
       clock: this.clocks.estimate(i),
       clockSteps: this.clocks.steps(i),
-      foldedOffset: BigInt(this.folded[i] as number),
+      foldedOffset: BigInt(table[row + FOLDED] as number),
       state: { v: 1, sources, sequence: this.sequences.save(i), clock: this.clocks.save(i) },
     };
   }

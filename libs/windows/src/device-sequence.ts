@@ -1,4 +1,4 @@
-import { grown } from './device-columns.ts';
+import { grown } from './device-table.ts';
 
 /** What became of the numbers that a device gives its messages. */
 export interface SequenceCounts {
@@ -27,8 +27,20 @@ const MAX_JUMP = 1_000_000;
 const MAX_HOLES = 32;
 const NONE = -1;
 
+// Figures in the row of a device.
+const LAST = 0;
+const LAST_TS = 1;
+const BASE = 2;
+const EXPECTED = 3;
+const GAPS = 4;
+const MISSING = 5;
+const REORDERED = 6;
+const RESTARTS = 7;
+const FRESH = [NONE, 0, 0, NONE, 0, 0, 0, 0];
+const WIDTH = FRESH.length;
+
 /**
- * Gaps and reorderings in the sequence numbers of devices, a column per figure. A device counts its messages up by one;
+ * Gaps and reorderings in the sequence numbers of devices, 64 bytes for each. A device counts its messages up by one;
  * the same number again, on another metric's topic or in a repetition, is the same message. A message is reordered when
  * its number is below the next expected one and new (RFC 4737, section 3.3). The missing numbers are kept as up to 32
  * ranges, so a backlog that is sent later fills its gap exactly; of older ranges only the count stays.
@@ -38,26 +50,13 @@ const NONE = -1;
  * RFC 3550, appendix A.1; MQTT's DUP flag says that they are repetitions.
  */
 export class DeviceSequences {
-  private last = new Float64Array(0);
-  private lastTs = new Float64Array(0);
-  private base = new Float64Array(0);
-  private expected = new Float64Array(0);
-  private gaps = new Uint32Array(0);
-  private missing = new Float64Array(0);
-  private reordered = new Uint32Array(0);
-  private restarts = new Uint32Array(0);
+  /** A row of `WIDTH` figures for each device. */
+  private table = new Float64Array(0);
   private readonly holes = new Map<number, number[]>();
 
   /** Makes room for the devices 0 to `capacity - 1`. */
   grow(capacity: number): void {
-    this.last = grown(this.last, capacity, NONE);
-    this.lastTs = grown(this.lastTs, capacity);
-    this.base = grown(this.base, capacity);
-    this.expected = grown(this.expected, capacity, NONE);
-    this.gaps = grown(this.gaps, capacity);
-    this.missing = grown(this.missing, capacity);
-    this.reordered = grown(this.reordered, capacity);
-    this.restarts = grown(this.restarts, capacity);
+    this.table = grown(this.table, capacity, FRESH);
   }
 
   /**
@@ -66,11 +65,13 @@ export class DeviceSequences {
    * @param isRepeat the publish had the DUP flag
    */
   observe(i: number, seq: number, ts: number, isRepeat: boolean): boolean {
-    const last = this.last[i] as number;
+    const { table } = this;
+    const row = i * WIDTH;
+    const last = table[row + LAST] as number;
     if (seq === last + 1 && last !== NONE) {
-      this.last[i] = seq;
-      this.lastTs[i] = ts;
-      this.expected[i] = NONE;
+      table[row + LAST] = seq;
+      table[row + LAST_TS] = ts;
+      table[row + EXPECTED] = NONE;
       return false;
     }
     if (seq === last) return false;
@@ -83,53 +84,59 @@ export class DeviceSequences {
       return true;
     }
     if (this.fill(i, seq)) {
-      this.missing[i] = (this.missing[i] as number) - 1;
-      this.reordered[i] = (this.reordered[i] as number) + 1;
+      table[row + MISSING] = (table[row + MISSING] as number) - 1;
+      table[row + REORDERED] = (table[row + REORDERED] as number) + 1;
       return true;
     }
-    if (ts > (this.lastTs[i] as number) || this.isAnew(i, seq, ts, isRepeat)) {
-      this.restarts[i] = (this.restarts[i] as number) + 1;
+    if (ts > (table[row + LAST_TS] as number) || this.isAnew(i, seq, ts, isRepeat)) {
+      table[row + RESTARTS] = (table[row + RESTARTS] as number) + 1;
       this.begin(i, seq, ts);
       return true;
     }
-    if (seq >= (this.base[i] as number) || Number.isNaN(ts)) return false;
+    if (seq >= (table[row + BASE] as number) || Number.isNaN(ts)) return false;
     this.reachBack(i, seq);
     return true;
   }
 
   /** A message from before the first one that came: the numbering begins with it, and those between are missing. */
   private reachBack(i: number, seq: number): void {
-    const base = this.base[i] as number;
+    const { table } = this;
+    const row = i * WIDTH;
+    const base = table[row + BASE] as number;
     const between = base - seq - 1;
     if (between > MAX_JUMP) return;
-    this.base[i] = seq;
-    this.reordered[i] = (this.reordered[i] as number) + 1;
+    table[row + BASE] = seq;
+    table[row + REORDERED] = (table[row + REORDERED] as number) + 1;
     if (between === 0) return;
-    this.missing[i] = (this.missing[i] as number) + between;
+    table[row + MISSING] = (table[row + MISSING] as number) + between;
     const holes = this.holes.get(i) ?? [];
     if (holes.length < MAX_HOLES * 2) this.holes.set(i, [seq + 1, base, ...holes]);
   }
 
   private begin(i: number, seq: number, ts: number): void {
-    this.last[i] = seq;
-    this.lastTs[i] = ts;
-    this.base[i] = seq;
-    this.expected[i] = NONE;
+    const { table } = this;
+    const row = i * WIDTH;
+    table[row + LAST] = seq;
+    table[row + LAST_TS] = ts;
+    table[row + BASE] = seq;
+    table[row + EXPECTED] = NONE;
     this.holes.delete(i);
   }
 
   private jump(i: number, last: number, seq: number, ts: number): void {
+    const { table } = this;
+    const row = i * WIDTH;
     const skipped = seq - last - 1;
     if (skipped > MAX_JUMP) {
-      this.restarts[i] = (this.restarts[i] as number) + 1;
+      table[row + RESTARTS] = (table[row + RESTARTS] as number) + 1;
       this.begin(i, seq, ts);
       return;
     }
-    this.gaps[i] = (this.gaps[i] as number) + 1;
-    this.missing[i] = (this.missing[i] as number) + skipped;
-    this.last[i] = seq;
-    this.lastTs[i] = ts;
-    this.expected[i] = NONE;
+    table[row + GAPS] = (table[row + GAPS] as number) + 1;
+    table[row + MISSING] = (table[row + MISSING] as number) + skipped;
+    table[row + LAST] = seq;
+    table[row + LAST_TS] = ts;
+    table[row + EXPECTED] = NONE;
     const holes = this.holes.get(i);
     if (holes === undefined) this.holes.set(i, [last + 1, seq]);
     else {
@@ -159,43 +166,51 @@ export class DeviceSequences {
   }
 
   private isAnew(i: number, seq: number, ts: number, isRepeat: boolean): boolean {
+    const { table } = this;
+    const row = i * WIDTH;
     if (!Number.isNaN(ts) || isRepeat) return false;
-    const isSecond = this.expected[i] === seq;
-    this.expected[i] = seq + 1;
+    const isSecond = table[row + EXPECTED] === seq;
+    table[row + EXPECTED] = seq + 1;
     return isSecond;
   }
 
   counts(i: number): SequenceCounts {
-    const last = this.last[i] as number;
+    const { table } = this;
+    const row = i * WIDTH;
+    const last = table[row + LAST] as number;
     return {
       last: last === NONE ? null : last,
-      gaps: this.gaps[i] as number,
-      missing: this.missing[i] as number,
-      reordered: this.reordered[i] as number,
-      restarts: this.restarts[i] as number,
+      gaps: table[row + GAPS] as number,
+      missing: table[row + MISSING] as number,
+      reordered: table[row + REORDERED] as number,
+      restarts: table[row + RESTARTS] as number,
     };
   }
 
   save(i: number): SequenceState {
-    const lastTs = this.lastTs[i] as number;
+    const { table } = this;
+    const row = i * WIDTH;
+    const lastTs = table[row + LAST_TS] as number;
     return {
       ...this.counts(i),
-      base: this.base[i] as number,
+      base: table[row + BASE] as number,
       lastTs: Number.isNaN(lastTs) ? null : lastTs,
-      expected: this.expected[i] as number,
+      expected: table[row + EXPECTED] as number,
       holes: [...(this.holes.get(i) ?? [])],
     };
   }
 
   restore(i: number, state: SequenceState): void {
-    this.last[i] = state.last ?? NONE;
-    this.gaps[i] = state.gaps;
-    this.missing[i] = state.missing;
-    this.reordered[i] = state.reordered;
-    this.restarts[i] = state.restarts;
-    this.base[i] = state.base;
-    this.lastTs[i] = state.lastTs ?? Number.NaN;
-    this.expected[i] = state.expected;
+    const { table } = this;
+    const row = i * WIDTH;
+    table[row + LAST] = state.last ?? NONE;
+    table[row + GAPS] = state.gaps;
+    table[row + MISSING] = state.missing;
+    table[row + REORDERED] = state.reordered;
+    table[row + RESTARTS] = state.restarts;
+    table[row + BASE] = state.base;
+    table[row + LAST_TS] = state.lastTs ?? Number.NaN;
+    table[row + EXPECTED] = state.expected;
     if (state.holes.length > 0) this.holes.set(i, [...state.holes]);
   }
 }
