@@ -10,8 +10,8 @@ export function DeviceFacts({ of }: { of: Summary }) {
     <dl class="facts">
       <Fact name="Device" state={liveness.state}>
         {LIVENESS[liveness.state]}
-        {liveness.lastSeen !== null && (
-          <span class="muted"> heard {span(now.value - Date.parse(liveness.lastSeen))} ago</span>
+        {liveness.state === 'silent' && liveness.lastSeen !== null && (
+          <span class="muted"> last heard {span(now.value - Date.parse(liveness.lastSeen))} ago</span>
         )}
       </Fact>
       {watermark !== null && (

@@ -7,8 +7,8 @@ import { count, measure, moment, span, timeOfDay } from '../format.ts';
 import { poll } from '../polling.ts';
 import { LEVEL_MS, level, MOST_POINTS, QUANTILES, quantiles, RANGES, range, sentence } from '../state.ts';
 
-/** As many points as a chart has room for. */
-const POINTS = 400;
+/** As many points as the chart has room for: on a phone fewer, or the lines run into each other. */
+const points = (): number => Math.max(60, Math.min(400, Math.floor(window.innerWidth / 2.5)));
 
 /** Mean with the band from least to greatest, and the quantiles that are switched on; gaps and open windows show. */
 export function WindowsChart({ id, site, metric }: { id: string; site: string; metric: string }) {
@@ -26,7 +26,7 @@ export function WindowsChart({ id, site, metric }: { id: string; site: string; m
       try {
         // A start on a whole step is the same question for a while, so the gateway's cache has the answer.
         const from = Math.floor((Date.now() - ms) / every) * every;
-        const size = asked === undefined ? { points: POINTS } : { level: asked };
+        const size = asked === undefined ? { points: points() } : { level: asked };
         setSeries(await api.series(id, { site, metric, from, ...size }, signal));
         setTrouble(null);
       } catch (error) {
@@ -43,9 +43,9 @@ export function WindowsChart({ id, site, metric }: { id: string; site: string; m
       </p>
     );
   }
-  const { points, unit } = series;
+  const { points: all, unit } = series;
   const shown = QUANTILES.filter((name) => quantiles.value.has(name));
-  const filled = points.filter(hasReadings);
+  const filled = all.filter(hasReadings);
   const lines: Line[] = [
     { label: 'least', color: 'band', width: 1 },
     { label: 'greatest', color: 'band', width: 1 },
@@ -56,7 +56,7 @@ export function WindowsChart({ id, site, metric }: { id: string; site: string; m
   ];
   const size = span(series.seconds * 1_000);
   const describe = (index: number): string => {
-    const point = points[index];
+    const point = all[index];
     return point === undefined ? '' : told(point, unit, size);
   };
   return (
@@ -80,7 +80,7 @@ export function WindowsChart({ id, site, metric }: { id: string; site: string; m
         </li>
       </ul>
       <Chart
-        data={columns(points, shown)}
+        data={columns(all, shown)}
         lines={lines}
         band={[2, 1]}
         span={[Date.parse(series.from) / 1_000, Date.parse(series.to) / 1_000]}
