@@ -35,6 +35,8 @@ export interface AnswerOptions {
 export interface Question<S extends z.ZodType> {
   /** Names the answer: equal keys may share it. */
   readonly key: string;
+  /** Milliseconds for which the answer is fresh, when that is less than `cacheTtl`. */
+  readonly freshMs?: number;
   readonly schema: S;
   load(): Promise<z.output<S>>;
 }
@@ -54,7 +56,9 @@ const seconds = (ms: number): number => Math.floor(ms / 1_000);
  * arrive together ask the database once.
  */
 export function answerCached(options: AnswerOptions): AnswerCached {
-  const { cache, events, cacheTtl, staleTtl } = options;
+  const { cache, events, staleTtl } = options;
+  const freshFor = (question: { readonly freshMs?: number }): number =>
+    Math.min(options.cacheTtl, question.freshMs ?? options.cacheTtl);
   const underway = new Map<string, Promise<Stored>>();
 
   const look = async (key: string): Promise<Stored | null | 'bypass'> => {
@@ -75,7 +79,7 @@ export function answerCached(options: AnswerOptions): AnswerCached {
       const stored = { at: Date.now(), etag: etagOf(body), body };
       // Not awaited: the answer does not wait for the cache to take it.
       cache
-        .set(key, JSON.stringify(stored), cacheTtl + staleTtl)
+        .set(key, JSON.stringify(stored), options.cacheTtl + staleTtl)
         .catch((error: unknown) => events.cacheUnavailable(error));
       return stored;
     })();
@@ -88,6 +92,7 @@ export function answerCached(options: AnswerOptions): AnswerCached {
   };
   const find = async <S extends z.ZodType>(question: Question<S>): Promise<Answer> => {
     const key = cacheKey(options.namespace, question.key);
+    const cacheTtl = freshFor(question);
     const found = await look(key);
     const known = found === 'bypass' ? null : found;
     const age = known === null ? 0 : Date.now() - known.at;
@@ -124,7 +129,10 @@ export function answerCached(options: AnswerOptions): AnswerCached {
       .header('etag', stored.etag)
       .header('cache-status', status)
       .header('age', Math.max(0, seconds(Date.now() - stored.at)))
-      .header('cache-control', `private, max-age=${seconds(cacheTtl)}, stale-if-error=${seconds(staleTtl)}`);
+      .header(
+        'cache-control',
+        `private, max-age=${seconds(freshFor(question))}, stale-if-error=${seconds(staleTtl)}`,
+      );
     const next = (JSON.parse(stored.body) as { next?: string | null }).next;
     if (typeof next === 'string') reply.header('link', `<${nextUrl(request.url, next)}>; rel="next"`);
     if (matches(request.headers['if-none-match'], stored.etag)) await reply.code(304).send();

@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
 import { onlySite } from './find-device.ts';
 import { type Cell, cellsOf, piecesOf, planStretches, stepFor } from './plan-series.ts';
-import { rangeOf } from './read-windows.ts';
+import { freshFor, rangeOf } from './read-windows.ts';
 import { finality, showFigures, time, timeOrNull } from './show-figures.ts';
 
 /** More points than this are not put into one answer. */
@@ -39,6 +39,7 @@ export function readSeries(store: Store, now: () => number = Date.now) {
     const { site, metric } = query;
     return {
       key: `series:${JSON.stringify([name, site, metric, query.level, query.points, query.from, query.to])}`,
+      freshMs: freshFor(stepMs / SECOND),
       schema: series,
       load: async (): Promise<Series> => {
         const state = onlySite(await store.seriesState(name, site, metric), name, site);

@@ -1,12 +1,13 @@
 import { type Summary, summary, type summaryQuery } from '@weir/api';
 import type { DeviceState, LevelState } from '@weir/connect-timescale';
 import { LEVELS } from '@weir/topology';
+import { LEVEL_MS, levelIndex } from '@weir/windows';
 import type { z } from 'zod';
 import { showAlert } from '../store/sql.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
 import { onlySite } from './find-device.ts';
-import { type Level, showWindow } from './read-windows.ts';
+import { freshFor, type Level, showWindow } from './read-windows.ts';
 import { finality, showFigures, time, timeOrNull } from './show-figures.ts';
 
 /**
@@ -20,6 +21,7 @@ export function readSummary(store: Store, silentAfterMs: number) {
   ): Question<typeof summary> {
     return {
       key: `summary:${JSON.stringify([name, site, levels])}`,
+      freshMs: freshFor(Math.min(...levels.map((level) => LEVEL_MS[levelIndex(level)] as number)) / 1_000),
       schema: summary,
       load: async (): Promise<Summary> => {
         const state = onlySite(await store.summaries({ device: name, site, levels }), name, site);

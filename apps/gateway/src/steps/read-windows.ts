@@ -21,6 +21,9 @@ export function levelFor(rangeMs: number): Level {
   return fits ?? LEVELS[LEVELS.length - 1]!;
 }
 
+/** An answer about windows of this length is kept for a quarter of it: it must not hide that one has closed. */
+export const freshFor = (seconds: number): number => seconds * 250;
+
 /** The range that was asked for, epoch milliseconds: the hour up to now unless it says otherwise. */
 export function rangeOf(
   query: { readonly from?: number | undefined; readonly to?: number | undefined },
@@ -51,6 +54,7 @@ export function readWindows(store: Store, now: () => number = Date.now) {
     return {
       // Without `to` the question is "until now": the same for everybody who asks it within the time to live.
       key: `windows:${JSON.stringify([name, site, metric, level.name, query.from, query.to, limit, query.cursor])}`,
+      freshMs: freshFor(level.seconds),
       schema: windowList,
       load: async (): Promise<WindowList> => {
         const state = onlySite(await store.seriesState(name, site, metric), name, site);
