@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { errorMessage } from '@weir/flow';
 import { drain } from './drain.ts';
 import { engine } from './engine.ts';
+import { freshness } from './freshness.ts';
 import { PAYLOADS, type PayloadName } from './payloads.ts';
 import { openPipeline } from './pipeline.ts';
 import { overBudget, renderResult, saveResult } from './report.ts';
@@ -16,6 +17,10 @@ Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this m
 
   --engine            the window engine in memory, with 1,000, 20,000 and 100,000 series
   --drain             the aggregator with a backlog in Kafka; with --series, --seconds and --runs
+  --freshness         how soon windows can be read, with readings at a steady rate; with --devices, --hertz and
+                      --watch (then 20000 devices at 1 Hz, 100 publishes of a connection unacknowledged)
+  --hertz N           readings of each device a second (default 1)
+  --watch N           seconds for which windows are watched (default 60)
   --series N          series of the backlog, each at 1 Hz of event time (default 20000)
   --seconds N         event time of the backlog (default 150)
   --runs N            runs of --engine and --drain; the median counts (default 3)
@@ -47,12 +52,15 @@ function options() {
         readings: { type: 'string', default: '300000' },
         'warm-up': { type: 'string', default: '30000' },
         connections: { type: 'string', default: '100' },
-        window: { type: 'string', default: '20' },
-        devices: { type: 'string', default: '1000' },
+        window: { type: 'string' },
+        devices: { type: 'string' },
         offset: { type: 'string', default: '7000' },
         stack: { type: 'string' },
         engine: { type: 'boolean', default: false },
         drain: { type: 'boolean', default: false },
+        freshness: { type: 'boolean', default: false },
+        hertz: { type: 'string', default: '1' },
+        watch: { type: 'string', default: '60' },
         series: { type: 'string', default: '20000' },
         seconds: { type: 'string', default: '150' },
         runs: { type: 'string', default: '3' },
@@ -127,8 +135,8 @@ async function main(): Promise<number> {
   const common = {
     warmUp: whole('warm-up', given['warm-up'], 0, 1_000_000),
     connections: whole('connections', given.connections, 1, 1_000),
-    window: whole('window', given.window, 1, 100),
-    devices: whole('devices', given.devices, 1, 100_000),
+    window: whole('window', given.window ?? (given.freshness ? '100' : '20'), 1, 100),
+    devices: whole('devices', given.devices ?? (given.freshness ? '20000' : '1000'), 1, 100_000),
   };
   if (common.devices < common.connections) throw new Usage('--devices is at least --connections.');
   const say = sayer();
@@ -138,6 +146,7 @@ async function main(): Promise<number> {
     dataDir,
     stackFile: given.stack,
     portOffset,
+    gateway: given.freshness,
     profile: given.profile,
     say,
   }).catch((error: unknown) => {
@@ -160,7 +169,17 @@ async function main(): Promise<number> {
     });
   }
   try {
-    for (const payload of payloads) {
+    if (given.freshness) {
+      worse = await freshness(pipeline, {
+        ...common,
+        hertz: whole('hertz', given.hertz, 1, 1_000),
+        seconds: whole('watch', given.watch, 20, 200),
+        json: given.json,
+        save: given.save,
+        say,
+      });
+    }
+    for (const payload of given.freshness ? [] : payloads) {
       const messages = payload === 'one-value' || payloads.length === 1 ? readings : Math.ceil(readings / 3);
       const result = await runPayload(pipeline, sinks, { ...common, payload, messages, say });
       process.stdout.write(`${given.json ? JSON.stringify(result) : renderResult(result)}\n`);

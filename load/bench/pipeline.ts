@@ -10,8 +10,9 @@ export const ROOT = resolve(import.meta.dirname, '../..');
 const READY_MS = 60_000;
 const STOP_MS = 20_000;
 
-export const BENCH_APPS = ['edge', 'aggregator', 'archiver', 'alerter'] as const satisfies readonly AppName[];
-export type BenchApp = (typeof BENCH_APPS)[number];
+/** Everything that carries a reading. */
+const CARRIERS = ['edge', 'aggregator', 'archiver', 'alerter'] as const satisfies readonly AppName[];
+type BenchApp = (typeof CARRIERS)[number] | 'gateway';
 
 /** Servers and apps of a benchmark, and what it needs to know about them. */
 export interface Pipeline {
@@ -30,6 +31,8 @@ export interface PipelineOptions {
   /** stack.json of servers that run already and that nobody else uses; own servers when absent. */
   readonly stackFile: string | undefined;
   readonly portOffset: number;
+  /** Start the gateway too. */
+  readonly gateway?: boolean;
   /** Write a CPU profile of each app into the folder of the logs when it ends. */
   readonly profile: boolean;
   readonly say: (text: string) => void;
@@ -144,7 +147,7 @@ export async function stopAll(children: ReadonlyMap<string, ChildProcess>): Prom
   }
 }
 
-/** Brings up everything that carries a reading, and nothing else. */
+/** Brings up everything that carries a reading, and the gateway only when it is asked for. */
 export async function openPipeline(options: PipelineOptions): Promise<Pipeline> {
   const { dataDir, say } = options;
   const logs = join(dataDir, 'logs');
@@ -168,7 +171,7 @@ export async function openPipeline(options: PipelineOptions): Promise<Pipeline> 
     await applyTopology(env, logs);
     say('Starting the apps ...');
     const profile = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`] : [];
-    for (const app of BENCH_APPS) {
+    for (const app of options.gateway === true ? ([...CARRIERS, 'gateway'] as const) : CARRIERS) {
       const name = profile.length === 0 ? [] : [`--cpu-prof-name=${app}.cpuprofile`];
       children.set(app, launch(app, [...profile, ...name, ...appArguments(app)], env, logs));
     }

@@ -26,7 +26,8 @@ const ARRIVE_MS = 180_000;
 const POLL_MS = 200;
 const FUTURE_MARGIN_MS = 10_000;
 
-class Sender {
+/** The sending process. */
+export class Sender {
   readonly process: ChildProcess;
   #waiting: { resolve: (message: SenderMessage) => void; reject: (error: Error) => void } | undefined;
   readonly #onProgress: (acknowledged: number) => void;

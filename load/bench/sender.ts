@@ -11,8 +11,10 @@ export interface SenderOptions {
   /** Publishes of one connection that wait for their acknowledgement. */
   readonly window: number;
   readonly devices: number;
-  /** Event time of the first reading of each device; the next is a second later. */
+  /** Event time of the first reading of each device; the next is a second later. Without effect with `hertz`. */
   readonly baseTs: number;
+  /** Readings of each device a second, spread evenly, sent when their event time is there; as fast as it goes if absent. */
+  readonly hertz?: number;
 }
 
 export interface SenderResult {
@@ -38,6 +40,8 @@ export interface RunMessage {
 }
 
 interface Lane {
+  /** 0 up to 1: where its first reading lies between two of a lane. */
+  readonly shift: number;
   readonly salt: number;
   readonly link: Link;
   readonly topics: readonly Buffer[];
@@ -50,6 +54,8 @@ interface Lane {
 }
 
 const PUBLISH_HEADER = 4;
+/** How often a paced sender looks for what is due. */
+const PACE_MS = 5;
 const tell = (message: SenderMessage): void => {
   process.send?.(message);
 };
@@ -58,6 +64,8 @@ const options = JSON.parse(process.argv[2] ?? '{}') as SenderOptions;
 const payload = payloadOf(options.payload);
 const lanes: Lane[] = [];
 let run = newRun(0);
+/** When the paced sending began, epoch milliseconds. */
+let pacedFrom = 0;
 
 function newRun(messages: number) {
   return {
@@ -70,16 +78,26 @@ function newRun(messages: number) {
   };
 }
 
-/** Fills the window of one connection. Its devices take turns; each reading of a device is a second after the last. */
+/** Event time of the next reading of a connection, whose devices take turns. */
+function nextTs({ sent, topics, shift }: Lane): number {
+  if (options.hertz !== undefined)
+    return pacedFrom + ((sent + shift) * 1000) / (topics.length * options.hertz);
+  return options.baseTs + Math.floor(sent / topics.length) * 1000;
+}
+
+/** Fills the window of one connection with what is due. */
 function fill(lane: Lane): void {
   const now = performance.now();
+  const due = options.hertz === undefined ? Number.POSITIVE_INFINITY : Date.now();
   while (lane.sent < lane.target) {
+    const ts = Math.floor(nextTs(lane));
+    if (ts > due) return;
     const slot = lane.free.pop();
     if (slot === undefined) return;
     const turn = lane.sent % lane.topics.length;
     const step = (lane.sent - turn) / lane.topics.length;
     const topic = lane.topics[turn] as Buffer;
-    const body = payload.body(options.baseTs + step * 1000, step + 1, lane.salt + turn);
+    const body = payload.body(ts, step + 1, lane.salt + turn);
     lane.sentAt[slot] = now;
     lane.link.publish(topic, body, { qos: 1, id: slot + 1 });
     lane.sent++;
@@ -112,6 +130,7 @@ function finish(): void {
 function begin(messages: number): void {
   run = newRun(messages);
   run.firstSendAt = Date.now();
+  if (pacedFrom === 0) pacedFrom = run.firstSendAt;
   const share = Math.floor(messages / lanes.length);
   const extra = messages % lanes.length;
   for (const [i, lane] of lanes.entries()) lane.target = lane.sent + share + (i < extra ? 1 : 0);
@@ -134,6 +153,7 @@ async function connect(index: number): Promise<void> {
     { onAck: (id) => acknowledged(lane, id), onClose: failed },
   );
   const lane: Lane = {
+    shift: index / options.connections,
     salt: index * options.devices,
     link,
     topics,
@@ -148,6 +168,11 @@ async function connect(index: number): Promise<void> {
 
 process.on('message', ({ messages }: RunMessage) => begin(messages));
 process.on('disconnect', () => process.exit(0)); // The benchmark is gone.
+if (options.hertz !== undefined) {
+  setInterval(() => {
+    for (const lane of lanes) fill(lane);
+  }, PACE_MS);
+}
 let told = 0;
 setInterval(() => {
   if (run.acknowledged === told) return;

@@ -1,0 +1,230 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { WindowList } from '@weir/api';
+import { loadConfig } from '@weir/config';
+import { PORTS } from '@weir/topology';
+import { build, type Histogram } from 'hdr-histogram-js';
+import { busySeconds, cpuSeconds } from './cpu.ts';
+import { payloadOf } from './payloads.ts';
+import type { Pipeline } from './pipeline.ts';
+import { type BenchResult, machine, round, saveResult } from './report.ts';
+import { Sender } from './run.ts';
+
+export interface FreshnessOptions {
+  readonly devices: number;
+  /** Readings of each device a second. */
+  readonly hertz: number;
+  readonly connections: number;
+  readonly window: number;
+  /** Length of the measurement, after WARM_UP_S. */
+  readonly seconds: number;
+  readonly json: boolean;
+  readonly save: boolean;
+  readonly say: (text: string) => void;
+}
+
+interface Spread {
+  readonly samples: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+interface FreshnessResult {
+  readonly date: string;
+  readonly machine: BenchResult['machine'];
+  readonly devices: number;
+  readonly hertz: number;
+  readonly readingsPerSecond: number;
+  readonly outOfOrdernessMs: number;
+  /** What the 99th percentile of `readableMs` may be. */
+  readonly limitMs: number;
+  /** End of a 1 s window → an answer of the API has all of its readings. 0: before its end. */
+  readonly readableMs: Spread;
+  /** End of a 1 s window → an answer says that only late readings can change it. */
+  readonly closedMs: Spread;
+  readonly answerMs: Readonly<Record<'windows' | 'summary', Spread>>;
+  readonly ackMs: { readonly p50: number; readonly p99: number };
+  readonly cpuMicroseconds: Readonly<Record<string, number>>;
+  readonly cpuForeign: number;
+}
+
+const WARM_UP_S = 15;
+/** Devices whose windows are watched at a time; each for ROTATE_MS. */
+const WATCHED = 8;
+const ROTATE_MS = 10_000;
+const PAUSE_MS = 100;
+const SECOND = 1_000;
+/** Beyond the end of the window and the out-of-orderness. */
+const ALLOWED_MS = 2_000;
+const METRIC = 'temperature';
+
+const histogram = (): Histogram =>
+  build({ highestTrackableValue: 600_000, numberOfSignificantValueDigits: 3 });
+function spread(of: Histogram): Spread {
+  const at = (percentile: number): number => of.getValueAtPercentile(percentile);
+  return { samples: of.totalCount, p50: at(50), p90: at(90), p99: at(99), max: of.maxValue };
+}
+
+/** Asks a gateway about devices and takes the time. */
+class Watcher {
+  readonly readable = histogram();
+  readonly closed = histogram();
+  readonly windows = histogram();
+  readonly summary = histogram();
+  readonly #base: string;
+  readonly #expected: number;
+
+  /** @param expected readings of a window that has all of them */
+  constructor(base: string, expected: number) {
+    this.#base = base;
+    this.#expected = expected;
+  }
+
+  /** Watches devices one after the other until `until` (epoch milliseconds). */
+  async watch(pick: () => string, until: number): Promise<void> {
+    while (Date.now() < until) await this.#watchOne(pick(), Math.min(until, Date.now() + ROTATE_MS));
+  }
+
+  async askSummaries(pick: () => string, until: number): Promise<void> {
+    while (Date.now() < until) {
+      await this.#ask(`${pick()}/summary`, this.summary);
+      await delay(SECOND / 4);
+    }
+  }
+
+  async #watchOne(device: string, until: number): Promise<void> {
+    // A window that was there before the first question does not tell when it came.
+    const first = Math.ceil(Date.now() / SECOND) * SECOND + SECOND;
+    const readable = new Set<string>();
+    const closed = new Set<string>();
+    while (Date.now() < until) {
+      // The same question for a while, as a page asks it: the cache may answer.
+      const from = Math.floor(Date.now() / 10_000) * 10_000 - 10_000;
+      const list = await this.#ask<WindowList>(
+        `${device}/windows?metric=${METRIC}&level=1s&from=${from}`,
+        this.windows,
+      );
+      const now = Date.now();
+      for (const { start, end, count, isClosed } of list.windows) {
+        if (Date.parse(start) < first) continue;
+        const after = Math.max(0, now - Date.parse(end));
+        if (count >= this.#expected && !readable.has(start)) {
+          readable.add(start);
+          this.readable.recordValue(after);
+        }
+        if (isClosed && !closed.has(start)) {
+          closed.add(start);
+          this.closed.recordValue(after);
+        }
+      }
+      await delay(PAUSE_MS);
+    }
+  }
+
+  async #ask<T>(path: string, into: Histogram): Promise<T> {
+    const began = performance.now();
+    const response = await fetch(`${this.#base}/api/v1/devices/${path}`, {
+      signal: AbortSignal.timeout(10_000),
+    });
+    const body = await response.json();
+    if (!response.ok) throw new Error(`${path}: ${JSON.stringify(body)}`);
+    into.recordValue(Math.round(performance.now() - began));
+    return body as T;
+  }
+}
+
+/** How soon windows can be read at a steady rate of readings. Exit code: 1 when not soon enough. */
+export async function freshness(pipeline: Pipeline, options: FreshnessOptions): Promise<number> {
+  const { devices, hertz, connections, window, seconds, say } = options;
+  const { aggregator } = loadConfig({ env: pipeline.env });
+  const rate = devices * hertz;
+  const sender = new Sender(
+    {
+      port: PORTS.mqtt + pipeline.portOffset,
+      payload: 'one-value',
+      site: 'bench-fresh',
+      connections,
+      window,
+      devices,
+      baseTs: 0,
+      hertz,
+    },
+    () => undefined,
+  );
+  try {
+    await sender.connected();
+    say(`Warm-up: ${WARM_UP_S} s at ${rate} readings/s ...`);
+    const sending = sender.run(rate * (WARM_UP_S + seconds));
+    sending.catch(() => undefined);
+    await delay(WARM_UP_S * SECOND);
+    const processes = new Map([['sender', sender.process.pid ?? 0], ...pipeline.processes]);
+    const before = { cpu: cpuSeconds(processes), busy: busySeconds() };
+    say(`Watching windows for ${seconds} s ...`);
+    const watcher = new Watcher(pipeline.url('gateway'), hertz);
+    const pick = (): string => `device-${String(1 + Math.floor(Math.random() * devices)).padStart(5, '0')}`;
+    const until = Date.now() + seconds * SECOND;
+    await Promise.all([
+      ...Array.from({ length: WATCHED }, () => watcher.watch(pick, until)),
+      watcher.askSummaries(pick, until),
+    ]);
+    const after = { cpu: cpuSeconds(processes), busy: busySeconds() };
+    const sent = await sending;
+    const used = [...processes.keys()].map(
+      (name) => [name, (after.cpu.get(name) ?? 0) - (before.cpu.get(name) ?? 0)] as const,
+    );
+    const own = used.reduce((sum, [, one]) => sum + one, 0);
+    const busy = after.busy - before.busy;
+    const result: FreshnessResult = {
+      date: new Date().toISOString(),
+      machine: machine(),
+      devices,
+      hertz,
+      readingsPerSecond:
+        (sent.messages * payloadOf('one-value').values * SECOND) / (sent.lastAckAt - sent.firstSendAt),
+      outOfOrdernessMs: aggregator.outOfOrderness,
+      limitMs: aggregator.outOfOrderness + ALLOWED_MS,
+      readableMs: spread(watcher.readable),
+      closedMs: spread(watcher.closed),
+      answerMs: { windows: spread(watcher.windows), summary: spread(watcher.summary) },
+      ackMs: { p50: sent.ackMs.p50, p99: sent.ackMs.p99 },
+      cpuMicroseconds: Object.fromEntries(used.map(([name, cpu]) => [name, (cpu * 1e6) / (rate * seconds)])),
+      cpuForeign: busy === 0 ? 0 : Math.max(0, 1 - own / busy),
+    };
+    process.stdout.write(`${options.json ? JSON.stringify(result) : render(result)}\n`);
+    if (options.save) say(`Written to ${saveResult(result, 'freshness')}.`);
+    const wrong = complaints(result, rate);
+    for (const sentence of wrong) say(`Not fresh: ${sentence}.`);
+    return wrong.length === 0 ? 0 : 1;
+  } finally {
+    sender.end();
+  }
+}
+
+function complaints({ readableMs, limitMs, readingsPerSecond }: FreshnessResult, rate: number): string[] {
+  const found: string[] = [];
+  if (readingsPerSecond < 0.98 * rate)
+    found.push(`${round(readingsPerSecond, 0)} readings/s were acknowledged, ${round(rate, 0)} were due`);
+  if (readableMs.samples < 100) found.push(`only ${readableMs.samples} windows were seen`);
+  if (readableMs.p99 > limitMs)
+    found.push(
+      `99 % of the windows are readable ${readableMs.p99} ms after their end, at most ${limitMs} ms expected`,
+    );
+  return found;
+}
+
+function render(result: FreshnessResult): string {
+  const line = ({ samples, p50, p90, p99, max }: Spread): string =>
+    `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms (${round(samples, 0)} samples)`;
+  return [
+    `freshness: ${round(result.devices, 0)} devices at ${result.hertz} Hz, ${round(result.readingsPerSecond, 0)} readings/s acknowledged`,
+    `  readable        ${line(result.readableMs)} after the window's end; limit p99 ${result.limitMs} ms`,
+    `  closed          ${line(result.closedMs)} after the window's end`,
+    `  windows call    ${line(result.answerMs.windows)}`,
+    `  summary call    ${line(result.answerMs.summary)}`,
+    `  acknowledged    p50 ${round(result.ackMs.p50)} ms, p99 ${round(result.ackMs.p99)} ms`,
+    `  CPU µs/reading  ${Object.entries(result.cpuMicroseconds)
+      .map(([name, us]) => `${name} ${round(us)}`)
+      .join(', ')}; other programs ${round(result.cpuForeign * 100, 0)} %`,
+  ].join('\n');
+}
