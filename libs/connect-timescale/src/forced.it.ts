@@ -7,13 +7,16 @@ import { atEnd, isolated, type Scope } from '@weir/testkit';
 import { LEVELS } from '@weir/topology';
 import { lateIdentity } from '@weir/windows';
 import {
+  alertsAt,
   areCounted,
   claimPartition,
   type Database,
+  foldedTo,
   migrate,
   type OpenPartition,
   openDatabase,
   PartitionWriter,
+  windowsAt,
 } from './index.ts';
 
 const MIGRATIONS = join(import.meta.dirname, '../../../infra/migrations');
@@ -171,4 +174,73 @@ test('a fold of the archive counts a replay only when it has buried the reading 
     [0, 2],
   );
   assert.equal(await patient.counted(), 3);
+});
+
+test('a reading that is older than the rows of 1 s goes into those of 10 s and above', async (t) => {
+  const fold = await Fold.open(t);
+  const { database } = fold;
+  const old = [line(1, T0, 1), line(2, T0 + 1_000, 2), line(3, T0 + 5_000, 3)];
+  fold.fold(...old, line(4, T0 + 7_200_000, 4), line(5, T0 + 2_000, 40));
+  assert.equal((await fold.commit()).late, 1);
+  await database.query('dropping rows', `DELETE FROM windows_1s WHERE ts < to_timestamp($1)`, [
+    T0 / 1_000 + 3_600,
+  ]);
+  await database.query(
+    'recording it',
+    `INSERT INTO retention (table_name, expired_before, changed_at) VALUES ('windows_1s', to_timestamp($1), now())`,
+    [T0 / 1_000 + 3_600],
+  );
+  fold.fold(forced(line(5, T0 + 2_000, 40), 4));
+  assert.equal((await fold.commit()).replayed, 1);
+  const windows = await windowsAt(database, 'here', 'd', ['value'], T0 + 2_000);
+  assert.deepEqual(
+    windows.map(({ level, count, mean, max, revision, expired }) => [
+      level,
+      count,
+      mean,
+      max,
+      revision,
+      expired,
+    ]),
+    [
+      ['1s', null, null, null, null, true],
+      ['10s', 4, 11.5, 40, 1, false],
+      ['1m', 4, 11.5, 40, 1, false],
+      ['5m', 4, 11.5, 40, 1, false],
+      ['15m', 4, 11.5, 40, 1, false],
+      ['1h', 4, 11.5, 40, 1, false],
+    ],
+  );
+  assert.equal(await foldedTo(database, TOPIC, 0), 6n);
+  assert.equal(await foldedTo(database, TOPIC, 1), null);
+});
+
+test('the alerts of a moment are those that were open then', async (t) => {
+  const { database } = await Fold.open(t);
+  const add = (rule: string, from: number, to: number | null): Promise<unknown> =>
+    database.query(
+      'adding an alert',
+      `INSERT INTO alerts (id, rule, site, device, metric, severity, state, started_at, fired_at, resolved_at, updated_at)
+       VALUES (gen_random_uuid(), $1, 'here', 'd', 'value', 'warning', $2, to_timestamp($3), to_timestamp($3),
+               to_timestamp($4::float8), now())`,
+      [
+        rule,
+        to === null ? 'firing' : 'resolved',
+        (T0 + from) / 1_000,
+        to === null ? null : (T0 + to) / 1_000,
+      ],
+    );
+  await add('over', 0, 1_000);
+  await add('ended with it', 0, 2_000);
+  await add('still open', 1_500, null);
+  await add('later', 2_001, null);
+  const found = await alertsAt(database, 'here', 'd', T0 + 2_000);
+  assert.deepEqual(
+    found.map(({ rule, state }) => [rule, state]),
+    [
+      ['ended with it', 'resolved'],
+      ['still open', 'firing'],
+    ],
+  );
+  assert.deepEqual(await alertsAt(database, 'there', 'd', T0 + 2_000), []);
 });
