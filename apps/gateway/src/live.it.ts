@@ -79,7 +79,7 @@ test('a client gets what it asked for, in order and with every field', async (t)
   await publisher.publish([
     batch('hall', 'temperature', [...readings('pump-1', now, 3), ...readings('pump-2', now, 2)]),
     batch('yard', 'temperature', readings('pump-1', now, 1)),
-    batch('hall', 'rpm', [{ device: 'pump-1', ts: now, value: 7 }]),
+    batch('hall', 'rpm', [{ device: 'pump-1', ts: now, at: now + 5, value: 7 }]),
   ]);
   await until(() => received(all).length === 7, { deadlineMs: 10_000, what: 'all readings' });
   await until(() => received(hall).length === 6 && received(pump).length === 4, {
@@ -94,8 +94,9 @@ test('a client gets what it asked for, in order and with every field', async (t)
       value: i / 2,
       unit: 'C',
       ts: now + i,
+      at: now + i,
     })),
-    { site: 'hall', device: 'pump-1', metric: 'rpm', value: 7, ts: now },
+    { site: 'hall', device: 'pump-1', metric: 'rpm', value: 7, ts: now, at: now + 5 },
   ]);
   assert.ok(received(hall).every(({ site }) => site === 'hall'));
 });

@@ -13,6 +13,7 @@ export const liveReading = z.object({
   value: z.number(),
   unit: z.string().optional(),
   ts: z.number().describe('Event time, epoch milliseconds'),
+  at: z.number().optional().describe('Arrival at the edge, epoch milliseconds'),
 });
 export type LiveReading = z.output<typeof liveReading>;
 

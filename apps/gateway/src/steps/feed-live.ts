@@ -63,11 +63,19 @@ export function readTelemetry(delivery: Delivery, hub: LiveHub, events: Events):
   for (const line of delivery.body.toString('utf8').split('\n')) {
     if (line === '') continue;
     try {
-      const { device, value, ts, unit } = JSON.parse(line) as Partial<LiveReading>;
+      const { device, value, ts, at, unit } = JSON.parse(line) as Partial<LiveReading>;
       if (typeof device !== 'string' || typeof value !== 'number' || typeof ts !== 'number') {
         throw new TypeError('device, value or ts is missing');
       }
-      hub.push({ site, device, metric, value, ts, ...(typeof unit === 'string' ? { unit } : {}) });
+      hub.push({
+        site,
+        device,
+        metric,
+        value,
+        ts,
+        ...(typeof at === 'number' ? { at } : {}),
+        ...(typeof unit === 'string' ? { unit } : {}),
+      });
     } catch (error) {
       events.liveUnreadable('telemetry', error);
     }
