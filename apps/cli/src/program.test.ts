@@ -51,6 +51,8 @@ test('wrong usage ends with 2 and a sentence on standard error', async () => {
     ['status', '--nonsense'],
     ['query', 'windows', 'd'],
     ['query', 'windows', 'd', '--metric', 'm', '--level', '7s'],
+    ['query', 'views', 'd', '--metric', 'm', '--kind', 'median'],
+    ['query', 'anomaly', 'd'],
     ['fleet', 'run', '--qos', '3'],
     ['fleet', 'run', '--devices', 'many'],
     ['fleet', 'run', '--duration', '5'],

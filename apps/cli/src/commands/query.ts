@@ -1,12 +1,14 @@
 import { Command } from 'commander';
 import type { Terminal } from '../output.ts';
 import { alertsCommand } from './query/alerts.ts';
+import { anomalyCommand } from './query/anomaly.ts';
 import { devicesCommand } from './query/devices.ts';
 import { expressionCommand } from './query/expression.ts';
 import { latestCommand } from './query/latest.ts';
 import { rollupsCommand } from './query/rollups.ts';
 import { seriesCommand } from './query/series.ts';
 import { summaryCommand } from './query/summary.ts';
+import { viewsCommand } from './query/views.ts';
 import { windowsCommand } from './query/windows.ts';
 
 export function queryCommand(terminal: Terminal): Command {
@@ -23,6 +25,8 @@ Examples:
   $ weir query windows machine-1 --metric temperature --level 10s --from 2026-01-31T12:00:00Z
   $ weir query expression machine-1 'power.mean / speed.mean' --level 1m
   $ weir query rollups site=plant-1 --metric temperature --level 1m
+  $ weir query views machine-1 --metric temperature --size 5m --hop 10s
+  $ weir query anomaly machine-1 --metric temperature --from 2026-01-30T00:00:00Z
   $ weir query alerts --state firing --json`,
     );
   for (const make of [
@@ -31,6 +35,8 @@ Examples:
     summaryCommand,
     windowsCommand,
     seriesCommand,
+    viewsCommand,
+    anomalyCommand,
     expressionCommand,
     rollupsCommand,
     alertsCommand,
