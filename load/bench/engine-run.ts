@@ -1,4 +1,4 @@
-import { ReadingArrivals, WindowEngine } from '@weir/windows';
+import { Arrivals, WindowEngine } from '@weir/windows';
 import type { EngineRun } from './engine.ts';
 
 /** One process of `engine.ts`: the number of series as argument, an EngineRun as JSON on standard output. */
@@ -16,7 +16,7 @@ const MEASURED = 6_000_000;
 
 const series = Number(process.argv[2]);
 const engine = new WindowEngine(OPTIONS);
-const arrivals = new ReadingArrivals(OPTIONS.dedupCount);
+const arrivals = new Arrivals(OPTIONS.dedupCount);
 for (let i = 0; i < series; i++) {
   engine.addSeries(engine.addDevice());
   arrivals.make();

@@ -1,47 +1,58 @@
-/** A chunk is two cache lines. */
-const BYTES = 128;
+/** The horizon begins at a whole second of the arrival clock. */
+export const ARRIVAL_TICK_MS = 1_000;
+
+/** A chunk is one cache line. Its last words: the next chunk, then the number of its arrivals and of bytes in use. */
+const BYTES = 64;
 const FLOATS = BYTES / 8;
 const WORDS = BYTES / 4;
-const SHORTS = BYTES / 2;
-/** Of a ring: largest `a`, then first chunk, last chunk and number of arrivals. */
-const RING_FLOATS = 3;
-const RING_WORDS = 6;
-const HEAD = 2;
-const TAIL = 3;
-const HELD = 4;
+const NEXT = 14;
+const COUNT = 60;
+const USED = 61;
+/** Room for arrivals behind the header of three floats. */
+const FIRST = 24;
+const END = 56;
 
 /**
- * The last arrivals of many series (or devices), to recognise a repetition of (a, b). One ring for each, a list of
- * chunks from a common pool.
+ * Of a ring: largest `a`; `a`, `b` and tick of the last arrival, and how far its `a` was from the one before it in the
+ * chunk; then first chunk, last chunk, number of arrivals.
+ */
+const RING_FLOATS = 7;
+const RING_WORDS = 14;
+const LAST_A = 1;
+const LAST_B = 2;
+const LAST_TICK = 3;
+const LAST_STEP = 4;
+const HEAD = 10;
+const TAIL = 11;
+const HELD = 12;
+
+/**
+ * The last arrivals of many series (or devices), to recognise a repetition of (a, b), two whole numbers. One ring for
+ * each, a list of chunks from a common pool.
  *
  * An arrival is remembered while it is among the last `limit` of its ring and the partition's arrival clock has not
  * gone on by more than the horizon. Every arrival is remembered, whatever became of it, and the clock only grows, so
  * what is recognised is a function of the end of the log alone: reading the log again from `replayOffset` restores it.
  *
- * Exact and compact: within a chunk numbers are kept as differences from its first arrival; one that does not fit
- * begins a chunk of its own.
+ * Exact and compact: a chunk begins with an arrival in full, the others are differences from the one before, in as
+ * few bytes as they need: for `a` how much its step differs from the step before, so a steady rate takes one or two
+ * bytes. What does not fit begins a chunk of its own.
  */
-abstract class ArrivalPool {
-  protected floats = new Float64Array(FLOATS << 4);
-  protected words = new Uint32Array(this.floats.buffer);
-  protected shorts = new Int16Array(this.floats.buffer);
+export class Arrivals {
+  private floats = new Float64Array(FLOATS << 4);
+  private words = new Uint32Array(this.floats.buffer);
+  private bytesOf = new Uint8Array(this.floats.buffer);
   private rings = new Float64Array(RING_FLOATS << 4);
   private ringWords = new Uint32Array(this.rings.buffer);
   private ringCount = 0;
   private used = 1;
   private free = 0;
+  private at = 0;
   private readonly limit: number;
-  private readonly next: number;
-  private readonly count: number;
 
-  /**
-   * @param limit arrivals of a ring that are remembered
-   * @param next word of a chunk that holds the next one; the word after it holds the number of its arrivals
-   */
-  constructor(limit: number, next: number) {
+  /** @param limit arrivals of a ring that are remembered */
+  constructor(limit: number) {
     this.limit = limit;
-    this.next = next;
-    this.count = next + 1;
   }
 
   /** Bytes in use, free chunks included. */
@@ -62,51 +73,108 @@ abstract class ArrivalPool {
     return ring;
   }
 
-  /** Whether (a, b) arrived at or after `since` on the arrival clock. `a` above all before is answered at once. */
+  /**
+   * Whether (a, b) arrived at or after `since`. `a` above all before is answered at once.
+   * @param since on the arrival clock, a multiple of ARRIVAL_TICK_MS
+   */
   has(ring: number, a: number, b: number, since: number): boolean {
     if (a > (this.rings[ring * RING_FLOATS] as number)) return false;
     let skip = Math.max(0, (this.ringWords[ring * RING_WORDS + HELD] as number) - this.limit);
     let chunk = this.ringWords[ring * RING_WORDS + HEAD] as number;
     while (chunk !== 0) {
-      const n = this.words[chunk * WORDS + this.count] as number;
-      if (skip < n && this.find(chunk, skip, n, a, b, since)) return true;
+      const n = this.bytesOf[chunk * BYTES + COUNT] as number;
+      if (skip < n && this.find(chunk, skip, n, a, b, since / ARRIVAL_TICK_MS)) return true;
       skip = Math.max(0, skip - n);
-      chunk = this.words[chunk * WORDS + this.next] as number;
+      chunk = this.words[chunk * WORDS + NEXT] as number;
     }
     return false;
   }
 
   /** Remembers an arrival, and forgets those before `since`. */
   put(ring: number, a: number, b: number, clock: number, since: number): void {
-    const { ringWords } = this;
+    const { ringWords, rings } = this;
     const r = ring * RING_WORDS;
-    let tail = ringWords[r + TAIL] as number;
-    if (tail === 0 || !this.append(tail, this.words[tail * WORDS + this.count] as number, a, b, clock)) {
+    const f = ring * RING_FLOATS;
+    const tick = Math.floor(clock / ARRIVAL_TICK_MS);
+    const tail = ringWords[r + TAIL] as number;
+    if (tail === 0 || !this.append(tail, f, a, b, tick)) {
       const made = this.allocate();
       if (tail === 0) ringWords[r + HEAD] = made;
-      else this.words[tail * WORDS + this.next] = made;
+      else this.words[tail * WORDS + NEXT] = made;
       ringWords[r + TAIL] = made;
-      tail = made;
-      this.begin(made, a, b, clock);
-      this.append(made, 0, a, b, clock);
-      this.forget(r, since);
+      this.floats[made * FLOATS] = a;
+      this.floats[made * FLOATS + 1] = b;
+      this.floats[made * FLOATS + 2] = tick;
+      rings[f + LAST_STEP] = 0;
+      this.forget(r, since / ARRIVAL_TICK_MS);
     }
-    this.words[tail * WORDS + this.count] = (this.words[tail * WORDS + this.count] as number) + 1;
     ringWords[r + HELD] = (ringWords[r + HELD] as number) + 1;
-    if (a > (this.rings[ring * RING_FLOATS] as number)) this.rings[ring * RING_FLOATS] = a;
+    rings[f + LAST_A] = a;
+    rings[f + LAST_B] = b;
+    rings[f + LAST_TICK] = tick;
+    if (a > (rings[f] as number)) rings[f] = a;
   }
 
-  /** Gives chunks back that hold nothing to be remembered. */
+  /**
+   * Writes the differences from the last arrival: a number that says that of the step of `a`, whether that of `b` is 1, and that
+   * of the tick up to 2; larger ones follow. False when the chunk has no room for them.
+   */
+  private append(chunk: number, f: number, a: number, b: number, tick: number): boolean {
+    const { rings, bytesOf } = this;
+    const step = a - (rings[f + LAST_A] as number);
+    const dStep = step - (rings[f + LAST_STEP] as number);
+    const dB = b - (rings[f + LAST_B] as number);
+    const dTick = tick - (rings[f + LAST_TICK] as number);
+    if (!(Math.abs(dStep) < FITS && Math.abs(dB) < FITS && dTick < FITS)) return false;
+    const start = chunk * BYTES;
+    const from = start + (bytesOf[start + USED] as number);
+    const low = (dB === 1 ? 4 : 0) + Math.min(dTick, 3);
+    const head = zigzag(dStep) * 8 + low;
+    let size = varintSize(head);
+    if (dB !== 1) size += varintSize(zigzag(dB));
+    if (dTick >= 3) size += varintSize(dTick);
+    if (from + size > start + END) return false;
+    this.at = from;
+    this.write(head);
+    if (dB !== 1) this.write(zigzag(dB));
+    if (dTick >= 3) this.write(dTick);
+    rings[f + LAST_STEP] = step;
+    bytesOf[start + USED] = this.at - start;
+    bytesOf[start + COUNT] = (bytesOf[start + COUNT] as number) + 1;
+    return true;
+  }
+
+  /** Whether one of the arrivals from..to of a chunk is (a, b), at `since` or later. */
+  private find(chunk: number, from: number, to: number, a: number, b: number, since: number): boolean {
+    let oneA = this.floats[chunk * FLOATS] as number;
+    let oneB = this.floats[chunk * FLOATS + 1] as number;
+    let tick = this.floats[chunk * FLOATS + 2] as number;
+    let step = 0;
+    this.at = chunk * BYTES + FIRST;
+    for (let i = 0; i < to; i++) {
+      if (i > 0) {
+        const head = this.read();
+        step += unzigzag(Math.floor(head / 8));
+        oneA += step;
+        oneB += head % 8 >= 4 ? 1 : unzigzag(this.read());
+        tick += head % 4 === 3 ? this.read() : head % 4;
+      }
+      if (i >= from && oneA === a && oneB === b && tick >= since) return true;
+    }
+    return false;
+  }
+
+  /** Gives chunks back that hold nothing to be remembered: the next one begins before `since`, or is full enough. */
   private forget(r: number, since: number): void {
     const { ringWords, words } = this;
     let held = ringWords[r + HELD] as number;
     let head = ringWords[r + HEAD] as number;
     while (head !== ringWords[r + TAIL]) {
-      const n = words[head * WORDS + this.count] as number;
-      if (held - n < this.limit && this.clockOf(head, n - 1) >= since) break;
+      const n = this.bytesOf[head * BYTES + COUNT] as number;
+      const next = words[head * WORDS + NEXT] as number;
+      if (held - n < this.limit && (this.floats[next * FLOATS + 2] as number) >= since) break;
       held -= n;
-      const next = words[head * WORDS + this.next] as number;
-      words[head * WORDS + this.next] = this.free;
+      words[head * WORDS + NEXT] = this.free;
       this.free = head;
       head = next;
     }
@@ -114,10 +182,11 @@ abstract class ArrivalPool {
     ringWords[r + HELD] = held;
   }
 
+  /** A chunk of one arrival, which the caller writes. */
   private allocate(): number {
     let chunk = this.free;
     if (chunk !== 0) {
-      this.free = this.words[chunk * WORDS + this.next] as number;
+      this.free = this.words[chunk * WORDS + NEXT] as number;
     } else {
       chunk = this.used++;
       if (this.used * FLOATS > this.floats.length) {
@@ -125,113 +194,45 @@ abstract class ArrivalPool {
         next.set(this.floats);
         this.floats = next;
         this.words = new Uint32Array(next.buffer);
-        this.shorts = new Int16Array(next.buffer);
+        this.bytesOf = new Uint8Array(next.buffer);
       }
     }
-    this.words[chunk * WORDS + this.next] = 0;
-    this.words[chunk * WORDS + this.count] = 0;
+    this.words[chunk * WORDS + NEXT] = 0;
+    this.bytesOf[chunk * BYTES + COUNT] = 1;
+    this.bytesOf[chunk * BYTES + USED] = FIRST;
     return chunk;
   }
 
-  protected abstract begin(chunk: number, a: number, b: number, clock: number): void;
-  /** False when the chunk is full, or the arrival does not fit its form. */
-  protected abstract append(chunk: number, n: number, a: number, b: number, clock: number): boolean;
-  protected abstract find(
-    chunk: number,
-    from: number,
-    to: number,
-    a: number,
-    b: number,
-    since: number,
-  ): boolean;
-  protected abstract clockOf(chunk: number, index: number): number;
-}
-
-const isShort = (n: number): boolean => n >= -32_768 && n <= 32_767;
-
-/**
- * Arrivals of readings, (ts, seq). A chunk: first ts, seq and clock as floats, next, count, then 16 arrivals of three
- * 16-bit differences.
- */
-export class ReadingArrivals extends ArrivalPool {
-  constructor(limit: number) {
-    super(limit, 6);
-  }
-
-  protected begin(chunk: number, ts: number, seq: number, clock: number): void {
-    const f = chunk * FLOATS;
-    this.floats[f] = ts;
-    this.floats[f + 1] = seq;
-    this.floats[f + 2] = clock;
-  }
-
-  protected append(chunk: number, n: number, ts: number, seq: number, clock: number): boolean {
-    const f = chunk * FLOATS;
-    const dTs = ts - (this.floats[f] as number);
-    const dSeq = seq - (this.floats[f + 1] as number);
-    const dClock = clock - (this.floats[f + 2] as number);
-    if (n === 16 || !isShort(dTs) || !isShort(dSeq) || dClock > 32_767) return false;
-    const at = chunk * SHORTS + 16 + 3 * n;
-    this.shorts[at] = dTs;
-    this.shorts[at + 1] = dSeq;
-    this.shorts[at + 2] = dClock;
-    return true;
-  }
-
-  protected find(chunk: number, from: number, to: number, ts: number, seq: number, since: number): boolean {
-    const f = chunk * FLOATS;
-    const dTs = ts - (this.floats[f] as number);
-    const dSeq = seq - (this.floats[f + 1] as number);
-    if (!isShort(dTs) || !isShort(dSeq)) return false;
-    const first = chunk * SHORTS + 16;
-    for (let at = first + 3 * from; at < first + 3 * to; at += 3) {
-      if (this.shorts[at] === dTs && this.shorts[at + 1] === dSeq)
-        if ((this.floats[f + 2] as number) + (this.shorts[at + 2] as number) >= since) return true;
+  private write(value: number): void {
+    const { bytesOf } = this;
+    let rest = value;
+    while (rest >= 0x80) {
+      bytesOf[this.at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
     }
-    return false;
+    bytesOf[this.at++] = rest;
   }
 
-  protected clockOf(chunk: number, index: number): number {
-    return (
-      (this.floats[chunk * FLOATS + 2] as number) + (this.shorts[chunk * SHORTS + 18 + 3 * index] as number)
-    );
+  private read(): number {
+    const { bytesOf } = this;
+    let value = 0;
+    for (let factor = 1; ; factor *= 0x80) {
+      const byte = bytesOf[this.at++] as number;
+      value += (byte & 0x7f) * factor;
+      if (byte < 0x80) return value;
+    }
   }
 }
 
-/**
- * Arrivals of publishes, (MQTT packet id, 53-bit hash). A chunk: first clock as a float, next, count, then 9 hashes as
- * floats, 9 packet ids and 9 clocks as 16-bit differences.
- */
-export class PublishArrivals extends ArrivalPool {
-  constructor(limit: number) {
-    super(limit, 2);
-  }
+/** Differences below it are exact in a number that begins with them. */
+const FITS = 2 ** 48;
+const zigzag = (n: number): number => (n < 0 ? -2 * n - 1 : 2 * n);
+const unzigzag = (n: number): number => (n % 2 === 1 ? -(n + 1) / 2 : n / 2);
 
-  protected begin(chunk: number, _mid: number, _hash: number, clock: number): void {
-    this.floats[chunk * FLOATS] = clock;
-  }
-
-  protected append(chunk: number, n: number, mid: number, hash: number, clock: number): boolean {
-    const dClock = clock - (this.floats[chunk * FLOATS] as number);
-    if (n === 9 || dClock > 32_767) return false;
-    this.floats[chunk * FLOATS + 2 + n] = hash;
-    this.shorts[chunk * SHORTS + 44 + n] = mid;
-    this.shorts[chunk * SHORTS + 53 + n] = dClock;
-    return true;
-  }
-
-  protected find(chunk: number, from: number, to: number, mid: number, hash: number, since: number): boolean {
-    for (let i = from; i < to; i++) {
-      if (this.floats[chunk * FLOATS + 2 + i] !== hash) continue;
-      const same = ((this.shorts[chunk * SHORTS + 44 + i] as number) & 0xffff) === mid;
-      if (same && this.clockOf(chunk, i) >= since) return true;
-    }
-    return false;
-  }
-
-  protected clockOf(chunk: number, index: number): number {
-    return (this.floats[chunk * FLOATS] as number) + (this.shorts[chunk * SHORTS + 53 + index] as number);
-  }
+function varintSize(value: number): number {
+  let size = 1;
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++;
+  return size;
 }
 
 /** 53-bit hash of a text (cyrb53, public domain, after MurmurHash3's mixing); equal texts have equal hashes. */

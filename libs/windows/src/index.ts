@@ -1,11 +1,11 @@
 export * from './anomaly.ts';
-export { ReadingArrivals } from './arrivals.ts';
+export { ARRIVAL_TICK_MS, Arrivals } from './arrivals.ts';
 export { type DerivedCounts, type DerivedMetric, deriving } from './derived.ts';
 export * from './device-clock.ts';
 export * from './device-log.ts';
 export * from './device-sequence.ts';
 export { type NeededRows, openFloors, WindowEngine } from './engine.ts';
-export { type ForcedReading, lateIdentity } from './forced.ts';
+export { type CountedReading, type ForcedReading, lateIdentity } from './forced.ts';
 export * from './levels.ts';
 export * from './merger.ts';
 export * from './partition.ts';

@@ -166,7 +166,7 @@ test('the duplicate horizon ends after its arrival time and after its count', ()
   near.apply(0);
   near.commit();
   assert.equal(near.counts.duplicate, 1);
-  const far = new Harness([[line(base, 1), line({ ...base, at: T0 + OPTIONS.dedupHorizonMs + 1 }, 2)]]);
+  const far = new Harness([[line(base, 1), line({ ...base, at: T0 + OPTIONS.dedupHorizonMs + 1_000 }, 2)]]);
   far.apply(0);
   far.commit();
   assert.equal(far.counts.duplicate, 0);

@@ -1,7 +1,8 @@
 import type { Envelope, Forced, Reading } from '@weir/reading';
-import { hashText, PublishArrivals, ReadingArrivals } from './arrivals.ts';
+import { ARRIVAL_TICK_MS, Arrivals, hashText } from './arrivals.ts';
 import { LATE, MERGED, type NeededRows, paneOf, WindowEngine } from './engine.ts';
-import { type ForcedReading, ForcedReadings, lateIdentity } from './forced.ts';
+import { type CountedReading, type ForcedReading, ForcedReadings, lateIdentity } from './forced.ts';
+import { alignDown } from './levels.ts';
 import { isLineError, type ParsedLine, parseLine } from './line.ts';
 import { Device, Devices, type Series } from './names.ts';
 import {
@@ -25,8 +26,8 @@ import type { Figures } from './window.ts';
 export class PartitionState {
   private readonly options: WindowOptions;
   private readonly engine: WindowEngine;
-  private readonly arrivals: ReadingArrivals;
-  private readonly publishes: PublishArrivals;
+  private readonly arrivals: Arrivals;
+  private readonly publishes: Arrivals;
   private readonly devices = new Devices();
   /** By number. */
   private readonly series: Series[] = [];
@@ -49,8 +50,8 @@ export class PartitionState {
   constructor(options: WindowOptions, position: Position) {
     this.options = options;
     this.engine = new WindowEngine(options);
-    this.arrivals = new ReadingArrivals(options.dedupCount);
-    this.publishes = new PublishArrivals(options.dedupCount);
+    this.arrivals = new Arrivals(options.dedupCount);
+    this.publishes = new Arrivals(options.dedupCount);
     this.next = position.nextOffset;
     this.marks = [{ offset: position.replayOffset, clock: Number.NEGATIVE_INFINITY }];
     this.sources = new Map(Object.entries(position.sources));
@@ -133,7 +134,7 @@ export class PartitionState {
     const readings = this.derive?.(envelope, sent, origin) ?? sent;
     if (envelope.forced !== undefined) return replay ? 0 : this.park(offset, envelope, readings, now);
     if (at > this.clock) this.clock = at;
-    const since = this.clock - this.options.dedupHorizonMs;
+    const since = this.horizon();
     const device = known ?? this.device(envelope.site, envelope.device);
     const repetition = !replay && n <= (this.sources.get(edge) ?? -1);
     const resent = replay || repetition;
@@ -238,20 +239,25 @@ export class PartitionState {
    * @param refused identities that were counted before, or were never buried
    * @returns the readings that count now: keep their identities in the transaction of the rows
    */
-  settleForced(refused: ReadonlySet<string>): readonly ForcedReading[] {
-    const settled = this.forced.settle(refused, ({ device, series, pane, value, ts }) => {
-      if (this.engine.isLate(device.index, pane))
-        this.engine.addLate(device.index, series.index, pane, value, ts);
+  settleForced(refused: ReadonlySet<string>): readonly CountedReading[] {
+    const counted: CountedReading[] = [];
+    const again = this.forced.settle(refused, ({ device, series, pane, value, ts, forced }) => {
+      const late = this.engine.isLate(device.index, pane);
+      if (forced !== null) {
+        const finest = late ? this.engine.finestLeft(device.index, pane) : 0;
+        counted.push({ ...forced, seriesId: series.id, ts, finest });
+      }
+      if (late) this.engine.addLate(device.index, series.index, pane, value, ts);
       else this.engine.add(device.index, series.index, pane, value, ts);
     });
-    this.counts.replayed += settled.counted.length;
-    this.counts.replayedAgain += settled.refused;
-    return settled.counted;
+    this.counts.replayed += counted.length;
+    this.counts.replayedAgain += again;
+    return counted;
   }
 
   /**
-   * By level, the time (epoch milliseconds) before which its rows are expired. Ask before `neededRows` when forced
-   * readings were settled: what they change is then merged into the finest rows that are left.
+   * By level, the time (epoch milliseconds) before which its rows are expired; before `settleForced`. What a late
+   * reading changes is then merged into the finest rows that are left.
    */
   setExpired(before: readonly number[]): void {
     this.engine.setExpired(before);
@@ -373,9 +379,14 @@ export class PartitionState {
     this.fresh = [];
   }
 
+  /** Arrivals before it are forgotten. */
+  private horizon(): number {
+    return alignDown(this.clock - this.options.dedupHorizonMs, ARRIVAL_TICK_MS);
+  }
+
   /** Where the rows handed out so far stand in the log. */
   position(): Position {
-    const since = this.clock - this.options.dedupHorizonMs;
+    const since = this.horizon();
     while (this.marks.length > 1 && (this.marks[1] as { clock: number }).clock < since) this.marks.shift();
     const first = this.marks[0] as { offset: bigint };
     return {
