@@ -32,7 +32,8 @@ class PartitionRollups implements PartOfPartition<RollupHandout> {
   readonly ids = new Map<RollupGroup, number>();
   /** The database does not have the scopes yet. */
   unscoped: boolean;
-  readonly row: RollupChanges['row'];
+  /** Without groups nobody asks for rows, and for what they were. */
+  readonly row?: RollupChanges['row'];
   private readonly changes: RollupChanges;
 
   constructor(
@@ -49,7 +50,7 @@ class PartitionRollups implements PartOfPartition<RollupHandout> {
     const changes = new RollupChanges(
       groupings.map((grouping) => ({ grouping, since: this.scopes.get(grouping.definition) as number })),
     );
-    this.row = changes.row.bind(changes);
+    if (groupings.length > 0) this.row = changes.row.bind(changes);
     this.changes = changes;
   }
 
@@ -202,10 +203,20 @@ async function writeLevel(
     } else if (change.rewrites) missing++;
     else rows.push({ id, row: change.encode() });
   }
-  if (rows.length === 0) return missing;
+  await putRollups(transaction, table, rows);
+  return missing;
+}
+
+/** Writes whole roll-ups, in the place of what is stored. */
+export async function putRollups(
+  runner: Runner,
+  table: string,
+  rows: readonly { readonly id: number; readonly row: RollupRow }[],
+): Promise<void> {
+  if (rows.length === 0) return;
   const values = COLUMNS.map(({ value }) => rows.map(({ row }) => value(row)));
   const list = COLUMNS.map(({ name }) => name).join(', ');
-  await transaction.query(
+  await runner.query(
     `writing ${rows.length} roll-ups into ${table}`,
     `INSERT INTO ${table} (rollup_id, ${list})
      SELECT id, ${COLUMNS.map(({ name, read }) => read?.(name) ?? name).join(', ')}
@@ -214,7 +225,6 @@ async function writeLevel(
        SET ${COLUMNS.map(({ name }) => `${name} = EXCLUDED.${name}`).join(', ')}`,
     [rows.map(({ id }) => id), ...values],
   );
-  return missing;
 }
 
 const time = (name: string): string => `to_timestamp(${name} / 1000)`;
