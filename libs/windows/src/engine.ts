@@ -529,7 +529,7 @@ export class WindowEngine {
     let changed = new Set<number>();
     for (let i = 0; i < readings.length; i += 3) {
       const start = readings[i] as number;
-      if (beyond?.has(start) && this.isGone(start, 0, closedTo)) continue;
+      if (beyond?.has(start) && this.isGone(series, start, 0)) continue;
       let pane = children.get(start);
       if (pane === undefined) {
         pane = windows.make(start);
@@ -591,7 +591,7 @@ export class WindowEngine {
       const pane = readings[i] as number;
       const start = alignDown(pane, size);
       if (start >= childless || start + size > closedTo || !beyond.has(pane)) continue;
-      if (this.isGone(pane, level, closedTo)) continue;
+      if (start >= this.keptFrom(series, level) || this.isGone(series, pane, level)) continue;
       const window = own.get(start) ?? windows.make(start);
       const reading = windows.make(pane);
       windows.add(reading, readings[i + 1] as number, readings[i + 2] as number, 0);
@@ -603,11 +603,23 @@ export class WindowEngine {
     return changed;
   }
 
-  /** Whether the row at `level` above a pane has expired and is not kept for an open window that is made of it. */
-  private isGone(pane: number, level: number, closedTo: number): boolean {
+  /** Whether the row at `level` above a pane has expired, and is not kept as a child of a window that may change. */
+  private isGone(series: number, pane: number, level: number): boolean {
     if (alignDown(pane, LEVEL_MS[level] as number) >= (this.expiredBefore[level] as number)) return false;
     const above = LEVEL_MS[level + 1];
-    return above === undefined || alignDown(pane, above) + above <= closedTo;
+    return above === undefined || alignDown(pane, above) < this.keptFrom(series, level + 1);
+  }
+
+  /**
+   * Start of the first window of `level` that a reading may still change without a replay: its children are stored
+   * even where they have expired, and it is computed from them again, so whatever counts must be in them.
+   */
+  private keptFrom(series: number, level: number): number {
+    const { outOfOrdernessMs, allowedLatenessMs } = this.options;
+    const device = this.series[series * SERIES_WORDS + DEVICE] as number;
+    const watermark = (this.devices[device * DEVICE_FLOATS + NEWEST] as number) - outOfOrdernessMs;
+    const may = Math.min(watermark - allowedLatenessMs - PANE_MS, this.closedTo(device));
+    return alignDown(may, LEVEL_MS[level] as number);
   }
 
   /** The supplied rows of windows that had closed, loaded; the caller releases them. */
