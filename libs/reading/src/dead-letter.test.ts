@@ -47,7 +47,12 @@ const letters: fc.Arbitrary<DeadLetter> = fc
 test('the headers of a dead letter are read as they were written', () => {
   fc.assert(
     fc.property(letters, (letter) => {
-      assert.deepEqual(parseDeadLetter(deadLetterHeaders(letter)), letter);
+      const headers = deadLetterHeaders(letter);
+      assert.deepEqual(parseDeadLetter(headers), letter);
+      // The first version did not say which one it is.
+      const { 'x-dlq-version': version, ...first } = headers;
+      assert.deepEqual(parseDeadLetter(first), letter);
+      assert.equal(parseDeadLetter({ ...headers, 'x-dlq-version': `${Number(version) + 1}` }), null);
     }),
   );
   assert.equal(parseDeadLetter({}), null);

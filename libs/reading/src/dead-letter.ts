@@ -63,9 +63,13 @@ export function letterIdAt(
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
+/** Schema version of these headers; letters of Weir 0.1.0 have none, and mean 1. */
+const VERSION = '1';
+
 /** Headers as UTF-8 text: Kafka's KIP-1191 names and `x-dlq-*`. */
 export function deadLetterHeaders(letter: DeadLetter): Record<string, string> {
   const headers: Record<string, string> = {
+    'x-dlq-version': VERSION,
     'x-dlq-id': letter.id,
     'x-dlq-reason': letter.reason,
     'x-dlq-stage': letter.stage,
@@ -93,13 +97,17 @@ export function deadLetterHeaders(letter: DeadLetter): Record<string, string> {
 
 const SYSTEMS = ['mqtt', 'http', 'kafka', 'rabbitmq'] as const;
 
-/** Reads what `deadLetterHeaders` wrote; null when these are not the headers of a dead letter of ours. */
+/**
+ * Reads what `deadLetterHeaders` wrote; null when these are not the headers of a dead letter of ours, or of a version
+ * that is not known here.
+ */
 export function parseDeadLetter(headers: Readonly<Record<string, string>>): DeadLetter | null {
   const text = (name: string): string => headers[name] ?? '';
   const reason = DEAD_LETTER_REASONS.find((one) => one === headers['x-dlq-reason']);
   const originSystem = SYSTEMS.find((one) => one === headers['x-dlq-origin-system']);
   const id = text('x-dlq-id');
   if (reason === undefined || originSystem === undefined || id === '') return null;
+  if ((headers['x-dlq-version'] ?? VERSION) !== VERSION) return null;
   const readings = headers['x-dlq-readings'];
   const topic = headers['__dlq.errors.topic'];
   return {
