@@ -50,10 +50,14 @@ interface FreshnessResult {
 }
 
 const WARM_UP_S = 15;
-/** Devices whose windows are watched at a time; each for ROTATE_MS. */
+/** Devices whose windows are watched at a time. */
 const WATCHED = 8;
-const ROTATE_MS = 10_000;
+const WINDOWS_EACH = 5;
 const PAUSE_MS = 100;
+/** A window that has not come so long after its start counts as that late. */
+const GIVE_UP_MS = 30_000;
+/** The sender goes on for so long, so that the last windows close. */
+const COOL_DOWN_S = 15;
 const SECOND = 1_000;
 /** Beyond the end of the window and the out-of-orderness. */
 const ALLOWED_MS = 2_000;
@@ -83,7 +87,7 @@ class Watcher {
 
   /** Watches devices one after the other until `until` (epoch milliseconds). */
   async watch(pick: () => string, until: number): Promise<void> {
-    while (Date.now() < until) await this.#watchOne(pick(), Math.min(until, Date.now() + ROTATE_MS));
+    while (Date.now() < until) await this.#watchOne(pick());
   }
 
   async askSummaries(pick: () => string, until: number): Promise<void> {
@@ -93,33 +97,29 @@ class Watcher {
     }
   }
 
-  async #watchOne(device: string, until: number): Promise<void> {
-    // A window that was there before the first question does not tell when it came.
+  /** Windows that begin after the first question, to the last of them, however late: else the slow ones went uncounted. */
+  async #watchOne(device: string): Promise<void> {
     const first = Math.ceil(Date.now() / SECOND) * SECOND + SECOND;
-    const readable = new Set<string>();
-    const closed = new Set<string>();
-    while (Date.now() < until) {
-      // The same question for a while, as a page asks it: the cache may answer.
-      const from = Math.floor(Date.now() / 10_000) * 10_000 - 10_000;
-      const list = await this.#ask<WindowList>(
-        `${device}/windows?metric=${METRIC}&level=1s&from=${from}`,
-        this.windows,
-      );
+    const starts = Array.from({ length: WINDOWS_EACH }, (_, i) => first + i * SECOND);
+    const readable = new Set(starts);
+    const closed = new Set(starts);
+    // The same question all the time, as a page asks it: the cache may answer.
+    const question = `${device}/windows?metric=${METRIC}&level=1s&from=${first}&to=${first + starts.length * SECOND}`;
+    const see = (waiting: Set<number>, start: number, now: number, into: Histogram): void => {
+      if (waiting.delete(start)) into.recordValue(Math.max(0, now - start - SECOND));
+    };
+    const giveUp = (starts.at(-1) as number) + GIVE_UP_MS;
+    while (closed.size > 0 && Date.now() < giveUp) {
+      const { windows } = await this.#ask<WindowList>(question, this.windows);
       const now = Date.now();
-      for (const { start, end, count, isClosed } of list.windows) {
-        if (Date.parse(start) < first) continue;
-        const after = Math.max(0, now - Date.parse(end));
-        if (count >= this.#expected && !readable.has(start)) {
-          readable.add(start);
-          this.readable.recordValue(after);
-        }
-        if (isClosed && !closed.has(start)) {
-          closed.add(start);
-          this.closed.recordValue(after);
-        }
+      for (const { start, count, isClosed } of windows) {
+        if (count >= this.#expected) see(readable, Date.parse(start), now, this.readable);
+        if (isClosed) see(closed, Date.parse(start), now, this.closed);
       }
       await delay(PAUSE_MS);
     }
+    for (const start of readable) this.readable.recordValue(Date.now() - start - SECOND);
+    for (const start of closed) this.closed.recordValue(Date.now() - start - SECOND);
   }
 
   async #ask<T>(path: string, into: Histogram): Promise<T> {
@@ -155,7 +155,7 @@ export async function freshness(pipeline: Pipeline, options: FreshnessOptions): 
   try {
     await sender.connected();
     say(`Warm-up: ${WARM_UP_S} s at ${rate} readings/s ...`);
-    const sending = sender.run(rate * (WARM_UP_S + seconds));
+    const sending = sender.run(rate * (WARM_UP_S + seconds + COOL_DOWN_S));
     sending.catch(() => undefined);
     await delay(WARM_UP_S * SECOND);
     const processes = new Map([['sender', sender.process.pid ?? 0], ...pipeline.processes]);
