@@ -113,14 +113,17 @@ export class RollingSample {
 
 /** Median of a short list; NaN when empty. */
 export function medianOf(values: readonly number[]): number {
-  return listQuantile(values, 0.5);
+  return quartilesOf(values)[1];
 }
 
-/** Quantile of a short list, interpolated between the two nearest (type 7 of Hyndman and Fan, 1996). */
-export function listQuantile(values: readonly number[], q: number): number {
+/** Quartiles of a short list, interpolated between the two nearest (type 7 of Hyndman and Fan, 1996). */
+export function quartilesOf(values: readonly number[]): [lower: number, median: number, upper: number] {
   const sorted = [...values].sort((a, b) => a - b);
-  const position = q * (sorted.length - 1);
-  const below = sorted[Math.floor(position)] ?? Number.NaN;
-  const above = sorted[Math.ceil(position)] ?? Number.NaN;
-  return below + (position - Math.floor(position)) * (above - below);
+  const at = (q: number): number => {
+    const position = q * (sorted.length - 1);
+    const below = sorted[Math.floor(position)] ?? Number.NaN;
+    const above = sorted[Math.ceil(position)] ?? Number.NaN;
+    return below + (position - Math.floor(position)) * (above - below);
+  };
+  return [at(0.25), at(0.5), at(0.75)];
 }

@@ -1,5 +1,5 @@
 import { DAY_MS, HOUR_MS, MINUTE_MS } from './anomaly-baseline.ts';
-import { listQuantile, medianOf } from './anomaly-rolling.ts';
+import { quartilesOf } from './anomaly-rolling.ts';
 
 /** ln ln 4 - ln ln (4/3): distance of the quartiles of a standard Gumbel distribution. */
 const GUMBEL_QUARTILES = Math.log(Math.log(4)) - Math.log(Math.log(4 / 3));
@@ -39,9 +39,10 @@ export class Threshold {
     /** Null while nothing was added. */
     largest: null as number | null,
     closed: [] as { readonly block: number; readonly largest: number }[],
+    /** The threshold that follows; null until it is asked for. */
+    threshold: null as number | null,
   }));
   private readonly hoursOfDay = new Set<number>();
-  private known: number | null = null;
 
   constructor(options: ThresholdOptions) {
     this.options = options;
@@ -50,8 +51,10 @@ export class Threshold {
   /** From blocks that ended before `ts`; Infinity while too few are known. */
   at(ts: number): number {
     this.enter(ts);
-    this.known ??= this.compute();
-    return this.known;
+    const rung = this.rungs.find(({ closed, fewest }) => closed.length >= fewest);
+    if (rung === undefined) return Number.POSITIVE_INFINITY;
+    rung.threshold ??= this.compute(rung);
+    return rung.threshold;
   }
 
   /** @param ts not before the last one */
@@ -75,19 +78,15 @@ export class Threshold {
       rung.block = block;
       rung.largest = null;
       if (rung.lengthMs === DAY_MS) this.hoursOfDay.clear();
-      this.known = null;
+      rung.threshold = null;
     }
   }
 
-  private compute(): number {
+  private compute({ closed, lengthMs }: (typeof this.rungs)[number]): number {
     const { minimumZ, returnMs, growth } = this.options;
-    const rung = this.rungs.find(({ closed, fewest }) => closed.length >= fewest);
-    if (rung === undefined) return Number.POSITIVE_INFINITY;
-    const largest = rung.closed.map((one) => one.largest);
-    const median = medianOf(largest);
-    const quartiles = listQuantile(largest, 0.75) - listQuantile(largest, 0.25);
-    const scale = Math.max(growth * median, quartiles / GUMBEL_QUARTILES);
+    const [lower, median, upper] = quartilesOf(closed.map(({ largest }) => largest));
+    const scale = Math.max(growth * median, (upper - lower) / GUMBEL_QUARTILES);
     const location = median + scale * Math.log(Math.LN2);
-    return Math.max(minimumZ, location - scale * Math.log(-Math.log(1 - rung.lengthMs / returnMs)));
+    return Math.max(minimumZ, location - scale * Math.log(-Math.log(1 - lengthMs / returnMs)));
   }
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { ANOMALY_MEMORY_MS, type AnomalySeries, scoreSeries } from './anomaly.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from './anomaly-baseline.ts';
-import { listQuantile, medianOf, RollingSample } from './anomaly-rolling.ts';
+import { medianOf, quartilesOf, RollingSample } from './anomaly-rolling.ts';
 import { Threshold } from './anomaly-threshold.ts';
 
 const T0 = Date.UTC(2026, 0, 5);
@@ -47,8 +47,8 @@ test('rolling median and MAD are those of the values in the horizon', () => {
 
 const near = (a: number, b: number): boolean => Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), 1e-300);
 
-test('quantiles of a list are interpolated', () => {
-  assert.equal(listQuantile([1, 2, 3, 4], 0.25), 1.75);
+test('quartiles of a list are interpolated', () => {
+  assert.deepEqual(quartilesOf([4, 2, 3, 1]), [1.75, 2.5, 3.25]);
   assert.equal(medianOf([3, 1]), 2);
   assert.ok(Number.isNaN(medianOf([])));
 });
