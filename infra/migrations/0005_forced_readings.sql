@@ -7,8 +7,14 @@ CREATE TABLE forced_readings (
   -- The record that brought it back, written in the transaction of its windows. Null in a fold of the archive only:
   -- buried by this fold, and not brought back yet.
   replay_offset bigint,
+  series_id int,
+  -- Its event time, and the index of the finest level whose row it changed: rows below had expired.
+  ts timestamptz,
+  finest smallint,
   counted_at timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE INDEX forced_readings_rounded ON forced_readings (series_id, ts) WHERE finest > 0;
 
 -- Who sent dead letters again, which ones and why. Their records bear the id.
 CREATE TABLE dead_letter_replays (

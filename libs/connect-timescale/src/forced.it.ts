@@ -16,6 +16,7 @@ import {
   type OpenPartition,
   openDatabase,
   PartitionWriter,
+  roundedReadings,
   windowsAt,
 } from './index.ts';
 
@@ -211,6 +212,8 @@ test('a reading that is older than the rows of 1 s goes into those of 10 s and a
       ['1h', 4, 11.5, 40, 1, false],
     ],
   );
+  const [rounded, ...more] = await roundedReadings(database);
+  assert.deepEqual([rounded?.ts, rounded?.finest, more.length], [T0 + 2_000, 1, 0]);
   assert.equal(await foldedTo(database, TOPIC, 0), 6n);
   assert.equal(await foldedTo(database, TOPIC, 1), null);
 });

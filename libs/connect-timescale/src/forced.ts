@@ -1,12 +1,12 @@
 import { TABLES } from '@weir/topology';
-import type { ForcedReading, PartitionState } from '@weir/windows';
+import type { CountedReading, ForcedReading, PartitionState } from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Runner } from './database.ts';
 
 /** Of one partition and transaction: the readings that count now, and those that were buried. */
 interface ForcedChange {
   readonly partition: number;
-  readonly counted: readonly ForcedReading[];
+  readonly counted: readonly CountedReading[];
   /** Identities; empty unless `replaysFrom` is given. */
   readonly buried: readonly string[];
 }
@@ -32,7 +32,7 @@ export function forcedReadings({ replaysFrom }: ForcedOptions = {}): CommitPart<
   return {
     name: 'forced readings',
     async open(_runner, partition, state) {
-      let counted: readonly ForcedReading[] = [];
+      let counted: readonly CountedReading[] = [];
       let buried: string[] = [];
       if (replaysFrom !== undefined) state.rememberLate();
       return {
@@ -67,20 +67,27 @@ export function forcedReadings({ replaysFrom }: ForcedOptions = {}): CommitPart<
 
     async write(transaction, changes) {
       const rows = changes.flatMap(({ partition, counted, buried }) => [
-        ...buried.map((identity) => ({ identity, partition, offset: null })),
-        ...counted.map(({ identity, offset }) => ({ identity, partition, offset: String(offset) })),
+        ...buried.map((identity) => ({ identity, partition, counted: null })),
+        ...counted.map((reading) => ({ identity: reading.identity, partition, counted: reading })),
       ]);
       // One row for each identity: buried and brought back in one transaction is brought back.
       const last = [...new Map(rows.map((row) => [row.identity, row])).values()];
       await transaction.query(
         `keeping ${last.length} forced readings`,
-        `INSERT INTO ${TABLES.forcedReadings} AS f (identity, partition, replay_offset)
-         SELECT * FROM unnest($1::uuid[], $2::int[], $3::bigint[])
-         ON CONFLICT (identity) DO UPDATE SET replay_offset = coalesce(f.replay_offset, EXCLUDED.replay_offset)`,
+        `INSERT INTO ${TABLES.forcedReadings} AS f (identity, partition, replay_offset, series_id, ts, finest)
+         SELECT identity, partition, replay_offset, series_id, to_timestamp(ts / 1000), finest
+           FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::int[], $5::float8[], $6::smallint[])
+             AS n(identity, partition, replay_offset, series_id, ts, finest)
+         ON CONFLICT (identity) DO UPDATE SET replay_offset = EXCLUDED.replay_offset,
+           series_id = EXCLUDED.series_id, ts = EXCLUDED.ts, finest = EXCLUDED.finest
+          WHERE f.replay_offset IS NULL`,
         [
           last.map(({ identity }) => identity),
           last.map(({ partition }) => partition),
-          last.map(({ offset }) => offset),
+          last.map(({ counted }) => (counted === null ? null : String(counted.offset))),
+          last.map(({ counted }) => counted?.seriesId ?? null),
+          last.map(({ counted }) => counted?.ts ?? null),
+          last.map(({ counted }) => counted?.finest ?? null),
         ],
       );
     },
@@ -96,6 +103,27 @@ async function lookUp(runner: Runner, readings: readonly ForcedReading[]): Promi
     [readings.map(({ identity }) => identity)],
   );
   return new Map(rows.map(({ identity, counted }) => [identity, counted]));
+}
+
+/** A reading that was brought back behind the retention of finer levels. */
+export interface RoundedReading {
+  readonly seriesId: number;
+  /** Epoch milliseconds. */
+  readonly ts: number;
+  /** Index of the finest level whose row it changed. */
+  readonly finest: number;
+}
+
+/**
+ * Readings that were merged straight into rows above the finest level: sums and deviations of those, and of the rows
+ * above, are rounded otherwise than in a recomputation.
+ */
+export function roundedReadings(runner: Runner): Promise<RoundedReading[]> {
+  return runner.query<RoundedReading & Record<string, unknown>>(
+    'reading what was brought back behind the retention',
+    `SELECT series_id AS "seriesId", (extract(epoch FROM ts) * 1000)::float8 AS ts, finest
+       FROM ${TABLES.forcedReadings} WHERE finest > 0`,
+  );
 }
 
 /** Those of these identities that were brought back, and the offset of the record that did it. */

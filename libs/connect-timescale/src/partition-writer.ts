@@ -14,7 +14,7 @@ import { sqlState } from './errors.ts';
 import { forcedReadings } from './forced.ts';
 import { areMoved, type Claim, type Move, movePartitions } from './offsets.ts';
 import { readExpiry } from './retention.ts';
-import { WindowRows } from './rows.ts';
+import { RowMemory, WindowRows } from './rows.ts';
 import { allocateSeries, loadSeries, type StoredSeries } from './series.ts';
 import { loadOpenWindows, loadWindows, writeLevel } from './windows.ts';
 
@@ -64,6 +64,7 @@ const UNIQUE_VIOLATION = '23505';
  */
 export class PartitionWriter {
   private readonly options: PartitionWriterOptions;
+  private readonly memory = new RowMemory();
   private inDoubt = false;
 
   constructor(options: PartitionWriterOptions) {
@@ -115,14 +116,14 @@ export class PartitionWriter {
         series.id = ids[i] as number;
       });
     }
-    for (const [i, part] of parts.entries()) {
-      const opened = partitions.map((one) => one.parts[i] as PartOfPartition);
-      await part.prepare?.(database, opened);
-    }
     const bringsBack =
       this.options.replaysFrom === undefined && partitions.some((one) => one.state.bringsBack);
     const expired = bringsBack ? await expiredBefore(database) : [];
     if (bringsBack) for (const { state } of partitions) state.setExpired(expired);
+    for (const [i, part] of parts.entries()) {
+      const opened = partitions.map((one) => one.parts[i] as PartOfPartition);
+      await part.prepare?.(database, opened);
+    }
     const needed = partitions.flatMap(({ state, parts: own }) => {
       const previous = own.some((part) => part.row !== undefined);
       return state.neededRows(now, previous).map((rows) => ({ state, rows, id: state.idOf(rows.series) }));
@@ -148,8 +149,8 @@ export class PartitionWriter {
   collect(owned: OpenPartition, now: number): Handout {
     const { state, parts } = owned;
     const levels = Array.from({ length: LEVEL_COUNT }, (_, level) => ({
-      added: new WindowRows(level),
-      changed: new WindowRows(level),
+      added: new WindowRows(level, this.memory),
+      changed: new WindowRows(level, this.memory),
     }));
     const sinks = parts.filter((part): part is PartOfPartition & RowSink => part.row !== undefined);
     state.collect({
@@ -188,8 +189,12 @@ export class PartitionWriter {
       }
     }
     this.inDoubt = false;
-    for (const { owned, move, changes } of handouts) {
+    for (const { owned, move, levels, changes } of handouts) {
       owned.committed = move.position.nextOffset;
+      for (const { added, changed } of levels) {
+        added.release();
+        changed.release();
+      }
       changes.forEach((change, i) => {
         if (change !== null) owned.parts[i]?.settled?.(change);
       });

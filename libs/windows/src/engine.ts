@@ -313,6 +313,14 @@ export class WindowEngine {
     else panes.add(pane);
   }
 
+  /** The finest level at which a late reading of this pane finds its row; LEVEL_COUNT when all have expired. */
+  finestLeft(device: number, pane: number): number {
+    const closedTo = this.closedTo(device);
+    let level = 0;
+    while (level < LEVEL_COUNT && this.isGone(pane, level, closedTo)) level++;
+    return level;
+  }
+
   get hasLate(): boolean {
     return this.beyond.size > 0;
   }

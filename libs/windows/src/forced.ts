@@ -27,6 +27,15 @@ export interface ForcedReading {
   readonly origin: bigint;
 }
 
+/** A forced reading that counts now. */
+export interface CountedReading extends ForcedReading {
+  readonly seriesId: number;
+  /** Epoch milliseconds. */
+  readonly ts: number;
+  /** Index of the finest level whose row it changes: those below have expired. The number of levels when all have. */
+  readonly finest: number;
+}
+
 /** A reading that waits until it is known whether it may be counted. */
 export interface ParkedReading<Series, Device> {
   readonly device: Device;
@@ -67,15 +76,10 @@ export class ForcedReadings<Series, Device> {
   }
 
   /**
-   * Ends the waiting: `count` gets every reading that may be counted, in log order. Answers the forced ones among
-   * them, and the number of those that were refused.
+   * Ends the waiting: `count` gets every reading that may be counted, in log order. Answers how many were refused.
    * @param refused identities that were counted before, or were never buried
    */
-  settle(
-    refused: ReadonlySet<string>,
-    count: (reading: ParkedReading<Series, Device>) => void,
-  ): { readonly counted: readonly ForcedReading[]; readonly refused: number } {
-    const counted: ForcedReading[] = [];
+  settle(refused: ReadonlySet<string>, count: (reading: ParkedReading<Series, Device>) => void): number {
     const seen = new Set(refused);
     let again = 0;
     for (const reading of this.parked) {
@@ -84,15 +88,12 @@ export class ForcedReadings<Series, Device> {
         again++;
         continue;
       }
-      if (forced !== null) {
-        seen.add(forced.identity);
-        counted.push(forced);
-      }
+      if (forced !== null) seen.add(forced.identity);
       count(reading);
     }
     this.parked = [];
     this.panes.clear();
-    return { counted, refused: again };
+    return again;
   }
 
   /** From now on `takeLate` tells which readings were buried as late. */

@@ -263,9 +263,9 @@ export class PartitionState {
     this.engine.setExpired(before);
   }
 
-  /** Whether the next `collect` counts forced readings. */
+  /** Whether the next `collect` may count forced readings. */
   get bringsBack(): boolean {
-    return this.engine.hasLate;
+    return this.engine.hasLate || this.forced.waiting().length > 0;
   }
 
   /** For a fold that cannot trust replays to be of readings which *it* buried: `takeLate` names those from now on. */

@@ -45,8 +45,8 @@ export class Harness {
 
   commit(now = 0): void {
     for (const series of this.state.freshSeries()) series.id = this.idOf(series);
-    for (const { identity } of this.state.settleForced(this.forced)) this.forced.add(identity);
     this.state.setExpired(this.expired);
+    for (const { identity } of this.state.settleForced(this.forced)) this.forced.add(identity);
     for (const { series, level, from, to } of this.state.neededRows(now, true)) {
       const id = this.state.idOf(series);
       for (const row of this.rows.values()) {
