@@ -30,6 +30,7 @@ export {
 export { openSnapshot, type Snapshot } from './snapshot.ts';
 export type { DeviceState, LevelState, MetricState, SummaryQuery } from './summary.ts';
 export * from './trace.ts';
+export { type RowKeys, repairRollups, repairWindows } from './repair.ts';
 export { adoptPositions, swapIn, swapTables } from './swap.ts';
 export { type Column, compareKeys, TupleCursor, type Value, valuesOf } from './tuples.ts';
 export * from './windows.ts';

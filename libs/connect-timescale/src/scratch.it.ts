@@ -38,7 +38,7 @@ const schemas = async (database: Database): Promise<string[]> =>
 test('a scratch schema has tables of the same shape, and is removed by its run or by the next', async (t) => {
   const { url, database } = await open(t);
   const make = (kind: 'audit' | 'rebuild', storage: 'plain' | 'live') =>
-    openScratch({ kind, live: database, url, tables: TABLE_NAMES, storage });
+    openScratch({ kind, live: database, url, tables: TABLE_NAMES, storage, besideLive: storage === 'live' });
   const first = await make('audit', 'plain');
   const second = await make('rebuild', 'live');
   assert.deepEqual(await schemas(database), [first.schema, second.schema].sort());
@@ -166,6 +166,7 @@ test('series keep their keys in a scratch schema of their own', async (t) => {
     url,
     tables: TABLE_NAMES,
     storage: 'plain',
+    besideLive: false,
   });
   const inside = openDatabase({ url: scratch.url, log, poolSize: 1 });
   const rows = [{ id: 41, site: 's', device: 'd', metric: 'm', unit: 'C' }];

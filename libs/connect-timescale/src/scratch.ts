@@ -29,11 +29,10 @@ export interface ScratchOptions {
   /** Address of the database that gets the schema. */
   readonly url: string;
   readonly tables: readonly string[];
-  /**
-   * `plain`: unlogged, for what is thrown away. `live`: as the live ones, hypertables too, for what replaces them;
-   * names that are not among `tables` then mean the live tables.
-   */
+  /** `plain`: unlogged, for what is thrown away. `live`: as the live ones, hypertables too, for what replaces them. */
   readonly storage: 'plain' | 'live';
+  /** Names that are not among `tables` mean the live tables; only in the live database. */
+  readonly besideLive: boolean;
 }
 
 const PREFIX = 'weir_scratch_';
@@ -48,7 +47,7 @@ const PING_MS = 10_000;
  * own, which ends with the process. Throws `WEIR_STATE` (fatal) when a rebuild is under way and this is one too.
  */
 export async function openScratch(options: ScratchOptions): Promise<Scratch> {
-  const { kind, url, live, tables, storage } = options;
+  const { kind, url, live, tables, storage, besideLive } = options;
   const doing = `making the scratch schema of this ${kind}`;
   const client = new pg.Client({
     connectionString: url,
@@ -99,7 +98,7 @@ export async function openScratch(options: ScratchOptions): Promise<Scratch> {
       schema,
       old: oldOf(schema),
       live: liveSchema,
-      url: withSearchPath(url, storage === 'live' ? `${schema},${liveSchema}` : schema),
+      url: withSearchPath(url, besideLive ? `${schema},${liveSchema}` : schema),
       lost: lost.signal,
       remove: () => (removing ??= remove()),
     };

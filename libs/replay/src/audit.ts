@@ -46,7 +46,8 @@ export interface AuditReport {
   readonly provableFrom: ReadonlyMap<number, number>;
 }
 
-const AUDIT_TABLES = [
+/** Tables of the fold, when only its rows are wanted. */
+export const FOLD_TABLES = [
   ...LEVELS.map(({ table }) => table),
   TABLES.windowsKept,
   TABLES.series,
@@ -78,8 +79,9 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
     kind: 'audit',
     live: database,
     url: scratchUrl,
-    tables: AUDIT_TABLES,
+    tables: FOLD_TABLES,
     storage: 'plain',
+    besideLive: false,
   });
   const signal = AbortSignal.any([options.signal, scratch.lost]);
   const inside = options.open(scratch.url);
@@ -135,7 +137,7 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
     };
     const levels = await compareWindows(comparison);
     // A device is only a part of its groups.
-    if (device === null) levels.push(...(await compareRollups(comparison, groupings)));
+    if (device === null) levels.push(...(await compareRollups(comparison, { groupings })));
     const wrong = levels.some(({ tally }) => tally.missing + tally.extra + tally.different > 0);
     const offsets = await locate(
       replay,
@@ -178,9 +180,9 @@ function idsOf(
 const BATCH = 10_000;
 
 /** All series, stored or not, and how far their devices were at the cut. */
-async function readFacts(
+export async function readFacts(
   scratch: Database,
-  { partitions, windows }: AuditOptions,
+  { partitions, windows }: Pick<ReplayOptions, 'partitions' | 'windows'>,
   stored: readonly StoredSeries[],
 ): Promise<Map<number, SeriesFacts>> {
   const facts = new Map<number, SeriesFacts>();

@@ -52,6 +52,25 @@ interface Known {
   readonly scopes: ReadonlyMap<number, readonly RollupScope[]>;
 }
 
+/** A roll-up that is not as it should be; `row` is null when it should not be at all. */
+export interface RollupDifference extends Part {
+  readonly table: string;
+  /** Null: there is no key yet. */
+  readonly id: number | null;
+  readonly groupedBy: string;
+  readonly start: number;
+  readonly row: RollupRow | null;
+}
+
+export interface RollupOptions {
+  /** As configured. */
+  readonly groupings: readonly Grouping[];
+  /** Device rows that count as recomputed, because they will be. */
+  readonly mended?: (level: number, seriesId: number, start: number) => boolean;
+  /** Told of every difference. */
+  readonly differs?: (difference: RollupDifference) => void;
+}
+
 /**
  * Compares the stored roll-ups with those of the recomputed device rows. Of a window that is still open a roll-up has
  * the device row that is stored, if there is one. Walks from one start of windows to the next, so memory holds the roll-ups of
@@ -59,14 +78,14 @@ interface Known {
  */
 export async function compareRollups(
   options: CompareOptions,
-  groupings: readonly Grouping[],
+  rollups: RollupOptions,
 ): Promise<LevelReport[]> {
-  const known = await readKnown(options, groupings);
+  const known = await readKnown(options, rollups.groupings);
   const beside = await options.live.share();
   try {
     const reports: LevelReport[] = [];
     for (let level = 1; level < LEVELS.length; level++)
-      reports.push(await new RollupComparison(level, options, known).run(beside));
+      reports.push(await new RollupComparison(level, options, rollups, known).run(beside));
     return reports;
   } finally {
     await beside.close();
@@ -102,15 +121,17 @@ class RollupComparison {
   private readonly level: number;
   private readonly table: string;
   private readonly options: CompareOptions;
+  private readonly rollups: RollupOptions;
   private readonly known: Known;
   private readonly changes = new Map<number, RollupChanges>();
   private readonly tally = noTally();
   private readonly examples: Difference[] = [];
 
-  constructor(level: number, options: CompareOptions, known: Known) {
+  constructor(level: number, options: CompareOptions, rollups: RollupOptions, known: Known) {
     this.level = level;
     this.table = (ROLLUP_LEVELS[level - 1] as (typeof ROLLUP_LEVELS)[number]).table;
     this.options = options;
+    this.rollups = rollups;
     this.known = known;
     for (const [partition, scopes] of known.scopes) this.changes.set(partition, new RollupChanges(scopes));
   }
@@ -160,8 +181,9 @@ class RollupComparison {
     const id = either.int4(1);
     const facts = this.options.series.get(id);
     if (facts === undefined) return;
-    const open = either.time(0) + (LEVEL_MS[this.level] as number) > facts.watermark;
-    const row = open ? live : made;
+    const start = either.time(0);
+    const open = start + (LEVEL_MS[this.level] as number) > facts.watermark;
+    const row = open && this.rollups.mended?.(this.level, id, start) !== true ? live : made;
     if (row === null) return;
     const { site, device, metric, partition } = facts;
     this.changes.get(partition)?.row(this.level, { id, site, device, metric }, figuresOf(row, columns), null);
@@ -174,38 +196,41 @@ class RollupComparison {
         const part = { ...group, partition, definition: group.grouping.definition };
         const id = this.known.ids.get(textOf(part)) ?? null;
         const stored = id === null ? undefined : rows.get(id);
-        const recomputed = recordOf(change.encode());
+        const row = change.encode();
+        const recomputed = recordOf(row);
+        const difference = { ...part, table: this.table, id, groupedBy: group.grouping.by, start, row };
         if (id !== null) left.delete(id);
         if (stored === undefined) {
-          this.note('missing', part, id, start, null, recomputed);
+          this.note('missing', difference, null, recomputed);
           continue;
         }
         const values = valuesOf(stored, COLUMNS);
         if (Object.keys(differing(FIGURES, values, recomputed)).length === 0) this.tally.equal++;
-        else this.note('different', part, id, start, values, recomputed);
+        else this.note('different', difference, values, recomputed);
       }
     }
     for (const id of left) {
       const part = this.known.parts.get(id);
       if (part === undefined || start <= part.since) continue;
-      this.note('extra', part, id, start, valuesOf(rows.get(id) as Buffer, COLUMNS), null);
+      const difference = { ...part, table: this.table, id, groupedBy: '', start, row: null };
+      this.note('extra', difference, valuesOf(rows.get(id) as Buffer, COLUMNS), null);
     }
   }
 
   private note(
     kind: DifferenceKind,
-    { partition, name, metric }: Part,
-    id: number | null,
-    start: number,
+    difference: RollupDifference,
     stored: Record<string, Value> | null,
     recomputed: Record<string, Value> | null,
   ): void {
+    const { partition, name, metric, id, start } = difference;
     const provable = this.options.provableFrom.get(partition);
     if (provable !== undefined && start < provable) {
       this.tally.unprovable++;
       return;
     }
     this.tally[kind]++;
+    this.rollups.differs?.(difference);
     if (this.examples.filter((one) => one.kind === kind).length >= EXAMPLES) return;
     const { name: level } = LEVELS[this.level] as (typeof LEVELS)[number];
     const of = { rollup: name, metric, partition };

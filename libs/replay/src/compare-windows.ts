@@ -87,6 +87,8 @@ export interface CompareOptions {
   readonly expiry: ReadonlyMap<string, Date>;
   /** By partition: windows that start before cannot be told for certain. */
   readonly provableFrom: ReadonlyMap<number, number>;
+  /** Told of every difference, for those who mend them; open windows of a level may be told of late. */
+  readonly differs?: (kind: DifferenceKind, level: number, seriesId: number, start: number) => void;
   /** Told now and then how many rows were compared. */
   readonly compared: (rows: number) => void;
 }
@@ -298,6 +300,7 @@ class LevelComparison {
       return;
     }
     this.tally[kind]++;
+    this.options.differs?.(kind, this.level, seriesId, start);
     if (this.examples.filter((one) => one.kind === kind).length >= EXAMPLES) return;
     const of = facts === undefined ? null : { site: facts.site, device: facts.device, metric: facts.metric };
     const columns = differing(

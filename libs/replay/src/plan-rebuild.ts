@@ -12,10 +12,14 @@ export interface RebuildPlan {
   readonly milliseconds: number;
 }
 
-type PlanOptions = Pick<
-  RebuildOptions,
-  'database' | 'archive' | 'log' | 'topic' | 'partitions' | 'windows' | 'maxFutureMs' | 'signal' | 'told'
->;
+interface PlanOptions
+  extends Pick<
+    RebuildOptions,
+    'database' | 'archive' | 'log' | 'topic' | 'partitions' | 'windows' | 'maxFutureMs' | 'signal' | 'told'
+  > {
+  /** As in `ReplayOptions`. */
+  readonly from: number;
+}
 
 const SAMPLE = 50;
 /** Of the reference machine, all levels and roll-ups written. */
@@ -24,7 +28,7 @@ const LINES_PER_MS = 60;
 /** What a rebuild would read now; nothing but names and metadata is read for it. */
 export async function planRebuild(options: PlanOptions): Promise<RebuildPlan> {
   const { database, topic, archive } = options;
-  const replay = await Replay.open({ ...options, from: Number.NEGATIVE_INFINITY, only: null });
+  const replay = await Replay.open({ ...options, only: null });
   await replay.plan(await readNextOffsets(database, topic));
   const coverage = [...replay.coverage.values()];
   let sampled = 0;

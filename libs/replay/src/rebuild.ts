@@ -53,8 +53,8 @@ const OWN = [TABLES.partitionOffsets, TABLES.forcedReadings, TABLES.retention, T
 /** Records that may be left for the time in which the live pipeline stands still. */
 const CLOSE_ENOUGH = 200n;
 const ROUNDS = 20;
-const LOCK_TIMEOUT_MS = 3_000;
-const SWAP_ATTEMPTS = 20;
+/** A reader that holds the tables for longer than a lock may be waited for makes the swap wait, not other readers. */
+export const SWAP = { lockTimeoutMs: 3_000, attempts: 20 };
 
 /**
  * Makes all windows anew from the archive and the log, beside the live pipeline, and puts them in the place of the
@@ -65,7 +65,7 @@ const SWAP_ATTEMPTS = 20;
 export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
   const { database, url, topic, parts, told } = options;
   const scratch = await openScratch({
-    ...{ kind: 'rebuild', live: database, url, storage: 'live' },
+    ...{ kind: 'rebuild', live: database, url, storage: 'live', besideLive: true },
     tables: [...REPLACED, ...OWN],
   });
   const signal = AbortSignal.any([options.signal, scratch.lost]);
@@ -73,24 +73,14 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
   try {
     const replay = await Replay.open({ ...options, from: Number.NEGATIVE_INFINITY, only: null, signal });
     const expire = await expiry(inside, scratch, options.retention);
-    for (let round = 0; ; round++) {
-      const targets = await readNextOffsets(database, topic);
-      await replay.begin(inside, parts, targets.keys());
-      await replay.foldTo(targets, expire);
+    await catchUp(replay, inside, database, topic, parts, async () => {
       refuseLost(replay.findings);
-      const next = await readNextOffsets(database, topic);
-      if (behind(targets, next) <= CLOSE_ENOUGH || round === ROUNDS) break;
-    }
+      await expire();
+    });
+    await replay.writeSilent(Date.now());
     for (const { table } of LEVELS) await inside.query('counting the new rows', `ANALYZE ${table}`);
     const heldMs = await swapIn({
-      ...{
-        url,
-        topic,
-        signal,
-        lockTimeoutMs: LOCK_TIMEOUT_MS,
-        attempts: SWAP_ATTEMPTS,
-        waiting: options.waiting,
-      },
+      ...{ ...SWAP, url, topic, signal, waiting: options.waiting },
       async catchUp(next) {
         await replay.begin(inside, parts, next.keys());
         await replay.foldTo(next);
@@ -112,6 +102,23 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
   } finally {
     await inside.close();
     await scratch.remove();
+  }
+}
+
+/** Folds until the live pipeline is almost reached. `between` is called after each partition. */
+export async function catchUp(
+  replay: Replay,
+  inside: Database,
+  database: Database,
+  topic: string,
+  parts: readonly CommitPart[],
+  between?: () => Promise<void>,
+): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) {
+    const targets = await readNextOffsets(database, topic);
+    await replay.begin(inside, parts, targets.keys());
+    await replay.foldTo(targets, between);
+    if (behind(targets, await readNextOffsets(database, topic)) <= CLOSE_ENOUGH) return;
   }
 }
 

@@ -1,19 +1,48 @@
 import { derivationPart, deviceState, rollupPart, windowRules } from '@weir/connect-timescale';
 import { WeirError } from '@weir/flow';
-import { planRebuild, rebuild } from '@weir/replay';
+import { planRebuild, type RangeReport, rebuild, rebuildRange } from '@weir/replay';
 import { groupings } from '@weir/windows';
 import { Command } from 'commander';
+import { timeOf } from '../duration.ts';
 import { number, Output, seconds, type Terminal } from '../output.ts';
 import { Progress } from '../progress.ts';
-import { coverageTable, findingText } from '../replay/audit-text.ts';
+import { coverageTable, findingText, levelTable, plainLevel } from '../replay/audit-text.ts';
 import { interruption, showReplay, withSources } from '../replay/open.ts';
-import { effectiveConfig } from '../settings.ts';
+import { effectiveConfig, usage } from '../settings.ts';
 
 interface Options {
+  readonly from?: string;
+  readonly to?: string;
   readonly yes?: boolean;
   readonly dryRun?: boolean;
   readonly data?: string;
   readonly json?: boolean;
+}
+
+function rangeOf({ from, to }: Options): { readonly from: number; readonly to: number } {
+  const range = {
+    from: from === undefined ? Number.NEGATIVE_INFINITY : timeOf('--from', from),
+    to: to === undefined ? Number.POSITIVE_INFINITY : timeOf('--to', to),
+  };
+  if (range.from >= range.to) throw usage('--from must lie before --to.');
+  return range;
+}
+
+function printRange(output: Output, report: RangeReport, ms: number): void {
+  const { coverage, findings, counts, heldMs, levels } = report;
+  const wrong = levels.reduce((sum, { tally }) => sum + tally.missing + tally.extra + tally.different, 0);
+  output.result(
+    { levels: levels.map(plainLevel), coverage, findings, counts, heldMs, seconds: ms / 1_000 },
+    () =>
+      [
+        levelTable(levels),
+        '',
+        coverageTable(coverage),
+        ...findings.map((one) => `\n${findingText(one)}`),
+        '',
+        `${number(wrong)} windows were wrong and are as the log says now (${seconds(ms)}). Nothing could be written for ${seconds(heldMs)}.`,
+      ].join('\n'),
+  );
 }
 
 async function run(terminal: Terminal, options: Options): Promise<void> {
@@ -21,8 +50,9 @@ async function run(terminal: Terminal, options: Options): Promise<void> {
     throw new WeirError(
       'WEIR_STATE',
       'fatal',
-      'This would replace all stored windows by ones that are made anew from the archive and Kafka. See what it reads with --dry-run, and say --yes to do it.',
+      'This would replace stored windows by ones that are made anew from the archive and Kafka. See what it reads with --dry-run, and say --yes to do it.',
     );
+  const range = rangeOf(options);
   const config = effectiveConfig(options.data);
   const output = new Output(terminal, options.json);
   const progress = new Progress(terminal);
@@ -33,7 +63,7 @@ async function run(terminal: Terminal, options: Options): Promise<void> {
     await withSources(config, async (sources) => {
       const all = { ...sources, told: show.told, signal: interrupted.signal };
       if (options.dryRun === true) {
-        const plan = await planRebuild(all);
+        const plan = await planRebuild({ ...all, from: range.from });
         show.end(true);
         output.result(plan, () =>
           [
@@ -45,12 +75,21 @@ async function run(terminal: Terminal, options: Options): Promise<void> {
         );
         return;
       }
+      const roll = groupings(config.rollups.by, config.devices);
+      const waiting = (why: string): void => progress.say(`The swap waits: ${why}.`);
+      if (options.from !== undefined || options.to !== undefined) {
+        const mended = await rebuildRange({ ...all, ...range, groupings: roll, waiting });
+        show.end(true);
+        printRange(output, mended, performance.now() - began);
+        return;
+      }
       const report = await rebuild({
         ...all,
+        waiting,
         parts: [
           derivationPart({ metrics: config.derived }),
           deviceState(sources.windows.outOfOrdernessMs),
-          rollupPart({ groupings: groupings(config.rollups.by, config.devices) }),
+          rollupPart({ groupings: roll }),
         ],
         retention: {
           rules: windowRules(config.retention.windows),
@@ -58,7 +97,6 @@ async function run(terminal: Terminal, options: Options): Promise<void> {
           allowedLatenessMs: sources.windows.allowedLatenessMs,
           compressAfterMs: Number.POSITIVE_INFINITY,
         },
-        waiting: (why) => progress.say(`The swap waits: ${why}.`),
       });
       show.end(true);
       const { coverage, findings, counts, heldMs } = report;
@@ -82,6 +120,8 @@ async function run(terminal: Terminal, options: Options): Promise<void> {
 export function rebuildCommand(terminal: Terminal): Command {
   return new Command('rebuild')
     .description('make all windows anew from the archive, and put them in the place of the stored ones')
+    .option('--from <time>', 'only windows that start here or later')
+    .option('--to <time>', 'only windows that end here or earlier')
     .option('--dry-run', 'only say what it would read')
     .option('--yes', 'do it')
     .option('--data <dir>', 'data folder of `weir up`')
@@ -92,9 +132,11 @@ export function rebuildCommand(terminal: Terminal): Command {
 Examples:
   $ weir rebuild --dry-run
   $ weir rebuild --yes
+  $ weir rebuild --from 2026-01-31T12:00:00Z --to 2026-01-31T13:00:00Z --yes
 
 The live pipeline goes on meanwhile. The new windows are put in place in one transaction: whoever reads sees the old
-ones or the new ones, never both, and whatever ends the command before leaves the old ones.`,
+ones or the new ones, never both, and whatever ends the command before leaves the old ones. With a range only those of its
+windows that are wrong are written.`,
     )
     .action((options: Options) => run(terminal, options));
 }
