@@ -13,7 +13,33 @@ export const COPY_TRAILER = Buffer.from([0xff, 0xff]);
 
 /** A row without its sketch: 2 + 9 × 12 + 2 × 8 + 4, and 3 × 12 for the quantiles. */
 const FIXED_BYTES = 166;
-const FIRST_BYTES = 4_096;
+
+const CHUNK_BYTES = 64 << 10;
+const MOST_SPARE = 256;
+
+interface Chunk {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  used: number;
+}
+
+/** Memory of rows that is used again: each transaction would leave its megabytes to the garbage collector. */
+export class RowMemory {
+  private readonly spare: Chunk[] = [];
+
+  take(bytes: number): Chunk {
+    const spare = bytes <= CHUNK_BYTES ? this.spare.pop() : undefined;
+    if (spare !== undefined) return spare;
+    const made = Buffer.allocUnsafeSlow(Math.max(bytes, CHUNK_BYTES));
+    return { bytes: made, view: new DataView(made.buffer), used: 0 };
+  }
+
+  give(chunk: Chunk): void {
+    if (chunk.bytes.length > CHUNK_BYTES || this.spare.length >= MOST_SPARE) return;
+    chunk.used = 0;
+    this.spare.push(chunk);
+  }
+}
 
 /**
  * Window rows as tuples of COPY BINARY, without the header and trailer, so that the tuples of several partitions can
@@ -21,26 +47,32 @@ const FIRST_BYTES = 4_096;
  */
 export class WindowRows {
   count = 0;
-  private bytes = Buffer.alloc(0);
-  private view = new DataView(this.bytes.buffer);
-  private at = 0;
+  private readonly chunks: Chunk[] = [];
   private readonly quantiles: boolean;
+  private readonly memory: RowMemory;
 
   /** @param level 0 writes PANE_COLUMNS, any other WINDOW_COLUMNS */
-  constructor(level: number) {
+  constructor(level: number, memory = new RowMemory()) {
     this.quantiles = level > 0;
+    this.memory = memory;
   }
 
-  get tuples(): Buffer {
-    return this.bytes.subarray(0, this.at);
+  get tuples(): Buffer[] {
+    return this.chunks.map(({ bytes, used }) => bytes.subarray(0, used));
+  }
+
+  /** Gives the memory back: the rows are written, only their number stays. */
+  release(): void {
+    for (const chunk of this.chunks) this.memory.give(chunk);
+    this.chunks.length = 0;
   }
 
   add(seriesId: number, window: Figures): void {
     const sketch = window.sketch?.encode();
-    this.room(FIXED_BYTES + (sketch?.length ?? 0));
-    const { view, at } = this;
+    const chunk = this.room(FIXED_BYTES + (sketch?.length ?? 0));
+    const { bytes, view, used: at } = chunk;
     // The lengths of the fields are the same in every row.
-    this.bytes.set(this.quantiles ? WINDOW_ROW : PANE_ROW, at);
+    bytes.set(this.quantiles ? WINDOW_ROW : PANE_ROW, at);
     time(view, at + 6, window.start);
     time(view, at + 18, window.firstTs);
     time(view, at + 30, window.lastTs);
@@ -55,7 +87,7 @@ export class WindowRows {
     let end = at + 130;
     if (sketch !== undefined) {
       view.setInt32(at + 126, sketch.length);
-      this.bytes.set(sketch, end);
+      bytes.set(sketch, end);
       end += sketch.length;
     }
     if (this.quantiles) {
@@ -65,16 +97,16 @@ export class WindowRows {
         end += 12;
       }
     }
-    this.at = end;
+    chunk.used = end;
     this.count++;
   }
 
-  private room(bytes: number): void {
-    if (this.at + bytes <= this.bytes.length) return;
-    const next = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + bytes, FIRST_BYTES));
-    this.bytes.copy(next, 0, 0, this.at);
-    this.bytes = next;
-    this.view = new DataView(next.buffer);
+  private room(bytes: number): Chunk {
+    const last = this.chunks[this.chunks.length - 1];
+    if (last !== undefined && last.used + bytes <= last.bytes.length) return last;
+    const next = this.memory.take(bytes);
+    this.chunks.push(next);
+    return next;
   }
 }
 

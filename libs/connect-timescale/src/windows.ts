@@ -38,7 +38,7 @@ export async function writeLevel(
     await transaction.copy(
       `writing ${count} windows of level ${name}`,
       `COPY ${into} (${columnsOf(level)}) FROM STDIN (FORMAT binary)`,
-      [COPY_HEADER, ...filled.map(({ tuples }) => tuples), COPY_TRAILER],
+      [COPY_HEADER, ...filled.flatMap(({ tuples }) => tuples), COPY_TRAILER],
     );
     return count;
   };
