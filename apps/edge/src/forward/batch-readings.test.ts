@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { deriving } from '@weir/windows';
 import { eventBody, type SpoolRecord } from '../spool/index.ts';
 import { batchReadings } from './batch-readings.ts';
 import { lineAt, lineDevice } from './line.ts';
@@ -62,6 +63,17 @@ test('an event is a message of its own', () => {
     round.messages.map((message) => [message.exchange, message.key, message.body.toString()]),
     [['weir.events', 'events.hall.connect', '{"kind":"connect"}']],
   );
+});
+
+test('derived readings travel under their own key, on top of those that were sent', () => {
+  const derive = deriving([{ metric: 'power', expression: 'voltage * current', unit: 'W', match: '*/*' }]);
+  const payload = '{"ts":1763700000000,"seq":1,"values":{"voltage":230,"current":2}}';
+  const round = batchReadings(new Set(), derive)([record(line('a', payload))]);
+  assert.equal(round.readings, 2);
+  assert.deepEqual(round.messages.map(({ key, body }) => [key, body.toString()]).at(-1), [
+    'telemetry.normal.hall.power',
+    '{"device":"a","ts":1763700000000,"seq":1,"value":460,"unit":"W","at":1763700000123}\n',
+  ]);
 });
 
 test('packing keeps the order within a partition; unpacked records carry the device as key', () => {

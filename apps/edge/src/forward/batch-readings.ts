@@ -2,12 +2,13 @@ import type { OutgoingMessage } from '@weir/connect-rabbitmq';
 import { errorMessage } from '@weir/flow';
 import { decodeEnvelope, type Envelope, type Reading, readingsOf } from '@weir/reading';
 import { EXCHANGES, type ReadingClass, telemetryKey } from '@weir/topology';
+import { deriving } from '@weir/windows';
 import { parseEventBody, type SpoolRecord } from '../spool/index.ts';
 
 /** What one round of records becomes in RabbitMQ. */
 export interface RabbitmqRound {
   readonly messages: readonly OutgoingMessage[];
-  /** Readings in the messages. */
+  /** Readings in the messages that devices sent; derived ones come on top. */
   readonly readings: number;
   /** Records that this version of Weir cannot decode; Kafka has them all the same. */
   readonly undecodable: readonly { readonly n: number; readonly count: number; readonly why: string }[];
@@ -33,8 +34,9 @@ export function readingLine(envelope: Envelope, reading: Reading): string {
 /**
  * Micro-batches: the readings of a round that share a routing key travel in one message, events in one each.
  * @param criticalMetrics in a critical publish these are the critical readings; when empty, all of them are
+ * @param derive adds the readings that follow from those of a line, for rules and the live feed
  */
-export function batchReadings(criticalMetrics: ReadonlySet<string>) {
+export function batchReadings(criticalMetrics: ReadonlySet<string>, derive = deriving([])) {
   return function batchReadings(records: readonly SpoolRecord[]): RabbitmqRound {
     // Nested by class, site and metric: a routing key is built once a batch, not once a reading.
     const batches = { normal: new Map<string, Metrics>(), critical: new Map<string, Metrics>() };
@@ -60,7 +62,6 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>) {
         made.push(batch);
       }
       batch.lines.push(readingLine(envelope, reading));
-      readings++;
     };
     for (const { kind, body, n, count } of records) {
       if (kind === 'dead-letter') continue;
@@ -70,7 +71,9 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>) {
           continue;
         }
         const envelope = decodeEnvelope(body.toString('utf8'));
-        for (const reading of readingsOf(envelope)) add(envelope, reading);
+        const sent = readingsOf(envelope);
+        for (const reading of derive(envelope, sent)) add(envelope, reading);
+        readings += sent.length;
       } catch (error) {
         undecodable.push({ n, count, why: errorMessage(error) });
       }

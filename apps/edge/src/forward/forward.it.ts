@@ -325,7 +325,7 @@ test('RabbitMQ connections cut and a queue that is not there yet: all readings a
   const stop = new AbortController();
   const loop = forward({
     reader: spool.reader('rabbitmq'),
-    sink: rabbitmqSink({ publisher, criticalMetrics: new Set(), events }),
+    sink: rabbitmqSink({ publisher, criticalMetrics: new Set(), derived: [], events }),
     batchBytes: 4_000,
     lingerMs: 1,
     stopping: stop.signal,

@@ -53,6 +53,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
         log,
       }),
       criticalMetrics: new Set(splitList(settings.criticalMetrics)),
+      derived: config.derived,
       events,
     }),
   };

@@ -1,5 +1,6 @@
 import type { OutgoingMessage, Publisher } from '@weir/connect-rabbitmq';
 import { WeirError } from '@weir/flow';
+import { type DerivedMetric, deriving } from '@weir/windows';
 import type { SpoolRecord } from '../spool/index.ts';
 import { batchReadings } from './batch-readings.ts';
 import type { ForwardEvents } from './events.ts';
@@ -9,12 +10,13 @@ import { pause, persist } from './persist.ts';
 export interface RabbitmqSinkOptions {
   readonly publisher: Publisher;
   readonly criticalMetrics: ReadonlySet<string>;
+  readonly derived: readonly DerivedMetric[];
   readonly events: ForwardEvents;
 }
 
 /** Micro-batches with confirms; what the broker did not take is published again until it does. */
-export function rabbitmqSink({ publisher, criticalMetrics, events }: RabbitmqSinkOptions): Sink {
-  const batch = batchReadings(criticalMetrics);
+export function rabbitmqSink({ publisher, criticalMetrics, derived, events }: RabbitmqSinkOptions): Sink {
+  const batch = batchReadings(criticalMetrics, deriving(derived));
 
   const deliver = async (records: readonly SpoolRecord[], stopping: AbortSignal): Promise<void> => {
     const persistence = { stopping, onFailure: (error: Error) => events.away('rabbitmq', error) };
