@@ -314,10 +314,9 @@ export class WindowEngine {
   }
 
   /** The finest level at which a late reading of this pane finds its row; LEVEL_COUNT when all have expired. */
-  finestLeft(device: number, pane: number): number {
-    const closedTo = this.closedTo(device);
+  finestLeft(series: number, pane: number): number {
     let level = 0;
-    while (level < LEVEL_COUNT && this.isGone(pane, level, closedTo)) level++;
+    while (level < LEVEL_COUNT && this.isGone(series, pane, level)) level++;
     return level;
   }
 

@@ -244,7 +244,7 @@ export class PartitionState {
     const again = this.forced.settle(refused, ({ device, series, pane, value, ts, forced }) => {
       const late = this.engine.isLate(device.index, pane);
       if (forced !== null) {
-        const finest = late ? this.engine.finestLeft(device.index, pane) : 0;
+        const finest = late ? this.engine.finestLeft(series.index, pane) : 0;
         counted.push({ ...forced, seriesId: series.id, ts, finest });
       }
       if (late) this.engine.addLate(device.index, series.index, pane, value, ts);
