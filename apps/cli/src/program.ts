@@ -9,6 +9,8 @@ import { dlqCommand } from './commands/dlq.ts';
 import { downCommand } from './commands/down.ts';
 import { fleetCommand } from './commands/fleet.ts';
 import { queryCommand } from './commands/query.ts';
+import { rebuildCommand } from './commands/rebuild.ts';
+import { retentionCommand } from './commands/retention.ts';
 import { statusCommand } from './commands/status.ts';
 import { topologyCommand } from './commands/topology.ts';
 import { traceCommand } from './commands/trace.ts';
@@ -48,6 +50,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     dlqCommand,
     traceCommand,
     rebuildCommand,
+    retentionCommand,
     topologyCommand,
     configCommand,
   ]) {

@@ -1,7 +1,7 @@
 import { WeirError } from '@weir/flow';
 import { TABLES } from '@weir/topology';
 import pg from 'pg';
-import type { Database, Transaction } from './database.ts';
+import type { Database, Runner, Transaction } from './database.ts';
 import { mapError } from './errors.ts';
 
 /** "weir" in ASCII, and the number of the job: a pair of its own, apart from the lock of the migrations. */
@@ -100,4 +100,23 @@ export function fenced<T>(
     }
     return work(transaction);
   });
+}
+
+/** Who runs a job, as the database knows it. */
+export interface JobStatus {
+  readonly holder: string;
+  readonly heldSince: Date;
+  /** End of the last run that finished; null before the first. */
+  readonly succeededAt: Date | null;
+}
+
+/** Null when no process has ever run the job. */
+export async function readJob(runner: Runner, job: MaintenanceJob): Promise<JobStatus | null> {
+  const [row] = await runner.query<JobStatus & Record<string, unknown>>(
+    `reading who runs the job ${job}`,
+    `SELECT holder, held_since AS "heldSince", succeeded_at AS "succeededAt"
+       FROM ${TABLES.maintenance} WHERE job = $1`,
+    [job],
+  );
+  return row ?? null;
 }

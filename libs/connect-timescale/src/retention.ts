@@ -174,6 +174,13 @@ export async function expireWindows(
   }
   await forgetKept(database, lease, options);
   await compress(database, lease, chunks, options, now);
+  await fenced(database, lease, 'finishing a run of retention', (transaction) =>
+    transaction.query(
+      'finishing a run of retention',
+      `UPDATE ${TABLES.maintenance} SET succeeded_at = now() WHERE job = $1`,
+      [lease.job],
+    ),
+  );
 }
 
 async function dropChunk(
