@@ -29,8 +29,7 @@ CREATE TABLE devices (
   clock_steps bigint NOT NULL,
   -- Its lines up to this offset of the partition are counted.
   folded_offset bigint NOT NULL,
-  -- What the counts and the estimate go on from (DeviceState in libs/windows); json, because an edge's name may hold
-  -- what jsonb refuses.
+  -- What the counts and the estimate go on from (DeviceState in libs/windows); only ever read as a whole.
   state json NOT NULL,
   updated_at timestamptz NOT NULL,
   PRIMARY KEY (site, device)

@@ -44,6 +44,9 @@ function checkEnvelope(envelope: Envelope): void {
     throw new EnvelopeError('an envelope needs the texts edge, site and device');
   if (!Number.isSafeInteger(n) || !Number.isSafeInteger(at))
     throw new EnvelopeError('an envelope needs the whole numbers n and at');
+  // The database keeps it in JSON, which holds neither NUL nor half a surrogate pair.
+  if (edge.includes('\0') || !edge.isWellFormed())
+    throw new EnvelopeError('an envelope names an edge that is not valid text');
   if (envelope.forced !== undefined) checkForced(envelope.forced);
 }
 

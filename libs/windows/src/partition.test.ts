@@ -202,7 +202,10 @@ test('lines that cannot be read are buried and the next ones are folded', () => 
 });
 
 test('every kind of line that is not an envelope is buried; a bug is not', () => {
-  const lines = ['', 'null', '5', '[]', '""', '{}', '{"v":1}', '{"v":1,"edge":1}', '{'];
+  const edges = ['\\u0000', '\\ud800'].map(
+    (edge) => `{"v":1,"edge":"${edge}","site":"s","device":"d","n":1,"at":1}`,
+  );
+  const lines = ['', 'null', '5', '[]', '""', '{}', '{"v":1}', '{"v":1,"edge":1}', '{', ...edges];
   const harness = new Harness([lines]);
   harness.apply(0);
   assert.equal(harness.state.takeBuried().length, lines.length);
