@@ -53,9 +53,9 @@ test('one of two aggregators drops what is past its retention, and the other tak
   for (const hour of [3, 4]) await send(hour);
   await expired(4);
   assert.equal(metric(await other.metrics(), 'weir_maintenance_holder'), 1);
-  const [row] = await bench.database.query<{ token: string }>(
+  const [row] = await bench.database.query<{ token: string; fresh: boolean }>(
     'reading the token',
-    'SELECT token FROM maintenance',
+    `SELECT token, succeeded_at > now() - interval '1 min' AS fresh FROM maintenance`,
   );
-  assert.equal(row?.token, '2');
+  assert.deepEqual(row, { token: '2', fresh: true });
 });
