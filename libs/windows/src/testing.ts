@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { encodeEnvelope, envelopePrefix } from '@weir/reading';
 import { LEVELS } from '@weir/topology';
 import fc from 'fast-check';
-import { alignDown, LEVEL_MS } from './levels.ts';
+import { alignDown, LEVEL_MS, PANE_MS } from './levels.ts';
 import { PartitionState } from './partition.ts';
 import { plainKey } from './recompute.ts';
 import { Sketch } from './sketch.ts';
@@ -81,9 +81,8 @@ export class Harness {
     const { outOfOrdernessMs, allowedLatenessMs } = this.options;
     for (const [key, { device, level, start }] of this.rows) {
       const above = LEVEL_MS[Math.min(level + 1, LEVELS.length - 1)] as number;
-      const needed = (newest.get(device) as number) - outOfOrdernessMs - allowedLatenessMs;
-      if (start < (before[level] as number) && alignDown(start, above) + above <= needed)
-        this.rows.delete(key);
+      const last = (newest.get(device) as number) - outOfOrdernessMs - allowedLatenessMs - PANE_MS;
+      if (start < (before[level] as number) && start < alignDown(last, above)) this.rows.delete(key);
     }
   }
 
