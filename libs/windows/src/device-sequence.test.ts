@@ -74,6 +74,15 @@ test('a device that counts from the beginning again has lost nothing', () => {
   assert.deepEqual(state.counts(0), { last: 20, gaps: 0, missing: 0, reordered: 0, restarts: 1 });
 });
 
+test('a repetition after a late reading is no new numbering', () => {
+  const state = sequences();
+  for (let seq = 0; seq <= 20; seq++) state.observe(0, seq, stampOf(seq), false);
+  state.observe(0, 21, stampOf(21) - 60_000, false);
+  state.observe(0, 18, stampOf(18), false);
+  state.observe(0, 22, stampOf(22), false);
+  assert.deepEqual(state.counts(0), { last: 22, gaps: 0, missing: 0, reordered: 0, restarts: 0 });
+});
+
 test('without device times two consecutive old numbers begin a new numbering, a flagged repetition does not', () => {
   const state = sequences();
   for (let seq = 0; seq <= 50; seq++) state.observe(0, seq, Number.NaN, false);

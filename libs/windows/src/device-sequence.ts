@@ -46,7 +46,7 @@ const WIDTH = FRESH.length;
  * ranges, so a backlog that is sent later fills its gap exactly; of older ranges only the count stays.
  *
  * A device that starts again counts from the beginning: a number that is not missing, with a device time newer than
- * that of the highest number, begins a new numbering. Without device times two such numbers in a row do, as in
+ * any before, begins a new numbering. Without device times two such numbers in a row do, as in
  * RFC 3550, appendix A.1; MQTT's DUP flag says that they are repetitions.
  */
 export class DeviceSequences {
@@ -70,7 +70,7 @@ export class DeviceSequences {
     const last = table[row + LAST] as number;
     if (seq === last + 1 && last !== NONE) {
       table[row + LAST] = seq;
-      table[row + LAST_TS] = ts;
+      this.sawTs(row, ts);
       table[row + EXPECTED] = NONE;
       return false;
     }
@@ -84,6 +84,7 @@ export class DeviceSequences {
       return true;
     }
     if (this.fill(i, seq)) {
+      this.sawTs(row, ts);
       table[row + MISSING] = (table[row + MISSING] as number) - 1;
       table[row + REORDERED] = (table[row + REORDERED] as number) + 1;
       return true;
@@ -113,6 +114,11 @@ export class DeviceSequences {
     if (holes.length < MAX_HOLES * 2) this.holes.set(i, [seq + 1, base, ...holes]);
   }
 
+  /** The newest time, not that of the highest number: that one may be a late reading, and older numbers be repeated. */
+  private sawTs(row: number, ts: number): void {
+    if (!(ts <= (this.table[row + LAST_TS] as number))) this.table[row + LAST_TS] = ts;
+  }
+
   private begin(i: number, seq: number, ts: number): void {
     const { table } = this;
     const row = i * WIDTH;
@@ -135,7 +141,7 @@ export class DeviceSequences {
     table[row + GAPS] = (table[row + GAPS] as number) + 1;
     table[row + MISSING] = (table[row + MISSING] as number) + skipped;
     table[row + LAST] = seq;
-    table[row + LAST_TS] = ts;
+    this.sawTs(row, ts);
     table[row + EXPECTED] = NONE;
     const holes = this.holes.get(i);
     if (holes === undefined) this.holes.set(i, [last + 1, seq]);
