@@ -60,6 +60,11 @@ class PartitionRollups implements PartOfPartition<RollupHandout> {
     return { owner: this, changes, made: new Map() };
   }
 
+  /** Readers must know at once from where on this partition is complete, also when nothing comes. */
+  due(): boolean {
+    return this.unscoped;
+  }
+
   settled({ made }: RollupHandout): void {
     this.unscoped = false;
     for (const [group, id] of made) this.ids.set(group, id);
