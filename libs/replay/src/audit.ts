@@ -9,6 +9,7 @@ import {
   putSeries,
   readExpiry,
   readNextOffsets,
+  roundedReadings,
   type StoredSeries,
 } from '@weir/connect-timescale';
 import { WeirError } from '@weir/flow';
@@ -19,6 +20,7 @@ import { compareRollups } from './compare-rollups.ts';
 import { compareWindows, type Difference, type LevelReport, type SeriesFacts } from './compare-windows.ts';
 import { locate } from './locate.ts';
 import { type Coverage, type Finding, Replay, type ReplayOptions } from './replay.ts';
+import { RoundedWindows } from './rounded.ts';
 
 export interface AuditOptions extends Omit<ReplayOptions, 'only'> {
   /** The live database. */
@@ -128,6 +130,7 @@ export async function audit(options: AuditOptions): Promise<AuditReport> {
       from,
       to,
       expiry: await readExpiry(live),
+      rounded: new RoundedWindows(await roundedReadings(live)),
       provableFrom: replay.provableFrom,
       compared: (more: number) => {
         signal.throwIfAborted();

@@ -9,6 +9,7 @@ import {
   type DifferenceKind,
   differing,
   EXAMPLES,
+  isRoundingOf,
   type LevelReport,
   noTally,
 } from './compare-windows.ts';
@@ -183,7 +184,13 @@ class RollupComparison {
     if (facts === undefined) return;
     const start = either.time(0);
     const open = start + (LEVEL_MS[this.level] as number) > facts.watermark;
-    const row = open && this.rollups.mended?.(this.level, id, start) !== true ? live : made;
+    const rounded =
+      this.options.rounded?.has(this.level, id, start) === true &&
+      live !== null &&
+      made !== null &&
+      isRoundingOf(live, made, columns);
+    const asStored = rounded || (open && this.rollups.mended?.(this.level, id, start) !== true);
+    const row = asStored ? live : made;
     if (row === null) return;
     const { site, device, metric, partition } = facts;
     this.changes.get(partition)?.row(this.level, { id, site, device, metric }, figuresOf(row, columns), null);

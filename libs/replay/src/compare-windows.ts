@@ -2,6 +2,7 @@ import { type Column, type Snapshot, type TupleCursor, type Value, valuesOf } fr
 import { LEVELS, type LevelName } from '@weir/topology';
 import { alignDown, LEVEL_MS, TOP } from '@weir/windows';
 import { mergeJoin } from './merge-join.ts';
+import { isRounding, type RoundedWindows } from './rounded.ts';
 
 /** What is known of a series. */
 export interface SeriesFacts {
@@ -89,6 +90,8 @@ export interface CompareOptions {
   readonly provableFrom: ReadonlyMap<number, number>;
   /** Told of every difference, for those who mend them; open windows of a level may be told of late. */
   readonly differs?: (kind: DifferenceKind, level: number, seriesId: number, start: number) => void;
+  /** Windows that may be rounded otherwise; absent: none may. */
+  readonly rounded?: RoundedWindows;
   /** Told now and then how many rows were compared. */
   readonly compared: (rows: number) => void;
 }
@@ -238,6 +241,15 @@ class LevelComparison {
       this.shown(place);
       return;
     }
+    const { rounded } = this.options;
+    if (
+      rounded?.has(this.level, stored.int4(0), stored.time(1)) === true &&
+      isRoundingOf(stored, made, this.columns)
+    ) {
+      this.tally.equal++;
+      this.whole(stored);
+      return;
+    }
     this.note('different', stored.int4(0), stored.time(1), stored.copy(), made.copy());
   }
 
@@ -323,6 +335,12 @@ class LevelComparison {
     );
     return Number(row?.n ?? 0);
   }
+}
+
+/** Whether two rows of a window are the same but for the order in which a replay behind the retention was added. */
+export function isRoundingOf(stored: TupleCursor, made: TupleCursor, columns: readonly Column[]): boolean {
+  const live = valuesOf(stored.copy(), columns);
+  return isRounding(differing(columns, live, valuesOf(made.copy(), columns)), live);
 }
 
 /** The columns that differ; all of them when one side has no row. */
