@@ -1,6 +1,5 @@
 import type { AppContext } from '@weir/lifecycle';
 import { openCredentials } from './auth/open-credentials.ts';
-import { EdgeClock } from './clock/index.ts';
 import { openHttpDoor } from './door/http.ts';
 import { openMqttDoor, readTls } from './door/mqtt.ts';
 import { openBroker } from './door/open-broker.ts';
@@ -8,8 +7,8 @@ import { EdgeEvents } from './events.ts';
 import { type Forwarders, startForwarders } from './forward/index.ts';
 import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
-import { clockOptions, gateLimits, splitList, spoolOptions } from './options.ts';
-import { Spool } from './spool/index.ts';
+import { gateLimits, openSpool, splitList } from './options.ts';
+import type { Spool } from './spool/index.ts';
 import { edgeStatus } from './status.ts';
 import { decodePayload } from './steps/decode-payload.ts';
 
@@ -25,9 +24,7 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
   const events = new EdgeEvents(log, metrics);
   const tls = readTls(edge.tls);
   const credentials = await openCredentials(config, events);
-  const clock = await EdgeClock.open(clockOptions(edge, events));
-  const spool = await Spool.open({ ...spoolOptions(context, events), now: () => clock.latest() });
-  await clock.start(spool.resumedAt);
+  const { clock, spool } = await openSpool(context, events);
 
   const intake = new Intake({
     edgeId: edge.id,

@@ -1,9 +1,9 @@
 import type { Config } from '@weir/config';
 import type { AppContext } from '@weir/lifecycle';
-import type { EdgeClockOptions } from './clock/index.ts';
+import { EdgeClock, type EdgeClockOptions } from './clock/index.ts';
 import type { EdgeEvents } from './events.ts';
 import type { GateLimits } from './gate/index.ts';
-import type { SpoolOptions } from './spool/index.ts';
+import { Spool, type SpoolOptions } from './spool/index.ts';
 
 /**
  * The largest payload that one spool record may hold: a spool takes records up to a quarter of its size, and a payload
@@ -29,8 +29,18 @@ export function gateLimits(edge: Config['edge']): GateLimits {
   };
 }
 
-/** Settings of the clock. */
-export function clockOptions(edge: Config['edge'], events: EdgeEvents): EdgeClockOptions {
+/** The spool, and the clock that goes on from its newest record. */
+export async function openSpool(
+  context: AppContext,
+  events: EdgeEvents,
+): Promise<{ clock: EdgeClock; spool: Spool }> {
+  const clock = await EdgeClock.open(clockOptions(context.config.edge, events));
+  const spool = await Spool.open({ ...spoolOptions(context, events), now: () => clock.latest() });
+  await clock.start(spool.resumedAt);
+  return { clock, spool };
+}
+
+function clockOptions(edge: Config['edge'], events: EdgeEvents): EdgeClockOptions {
   return {
     dir: edge.dir,
     maxAheadMs: edge.clockAhead,
@@ -40,7 +50,7 @@ export function clockOptions(edge: Config['edge'], events: EdgeEvents): EdgeCloc
 }
 
 /** Settings of the spool; a disk that fails ends the process before anything more is acknowledged. */
-export function spoolOptions(context: AppContext, events: EdgeEvents): SpoolOptions {
+function spoolOptions(context: AppContext, events: EdgeEvents): SpoolOptions {
   const { spool } = context.config.edge;
   return {
     dir: spool.dir,
