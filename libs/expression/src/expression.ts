@@ -43,7 +43,7 @@ const FUNCTIONS: ReadonlyMap<
   ['min', { call: Math.min, many: true }],
   ['max', { call: Math.max, many: true }],
 ]);
-export const EXPRESSION_HELP = `numbers, ( ), + - * / % and ${[...FUNCTIONS.keys()].join(', ')}`;
+const HELP = `numbers, ( ), + - * / % and ${[...FUNCTIONS.keys()].join(', ')}`;
 
 /**
  * Parses an expression over metrics (`voltage * current`), or with `figures` over figures of their windows
@@ -107,12 +107,11 @@ export function parseExpression(text: string, figures?: readonly string[]): Expr
         if (node.operator === '+') return argument;
         return node.operator === '-'
           ? (values) => -argument(values)
-          : refuse(`${node.operator} is not known; there are ${EXPRESSION_HELP}`);
+          : refuse(`${node.operator} is not known; there are ${HELP}`);
       }
       case 'BinaryExpression': {
         const operate = BINARY[node.operator];
-        if (operate === undefined)
-          return refuse(`${node.operator} is not known; there are ${EXPRESSION_HELP}`);
+        if (operate === undefined) return refuse(`${node.operator} is not known; there are ${HELP}`);
         const [left, right] = [compile(node.left), compile(node.right)];
         return (values) => operate(left(values), right(values));
       }
@@ -120,7 +119,7 @@ export function parseExpression(text: string, figures?: readonly string[]): Expr
         const callee = node.callee as jsep.CoreExpression;
         const name = callee.type === 'Identifier' ? callee.name : '';
         const found = FUNCTIONS.get(name);
-        if (found === undefined) return refuse(`no such function; there are ${EXPRESSION_HELP}`);
+        if (found === undefined) return refuse(`no such function; there are ${HELP}`);
         const given = node.arguments.length;
         if (found.many ? given < 1 : given !== 1)
           return refuse(`${name} takes ${found.many ? 'one value or more' : 'one value'}, not ${given}`);
@@ -128,7 +127,7 @@ export function parseExpression(text: string, figures?: readonly string[]): Expr
         return (all) => found.call(...values.map((value) => value(all)));
       }
       default:
-        return refuse(`expected one expression of ${EXPRESSION_HELP}`);
+        return refuse(`expected one expression of ${HELP}`);
     }
   };
   const evaluate = compile(tree);
