@@ -2,6 +2,7 @@ import { LEVELS, type LevelName, ROLLUP_LEVELS, TABLES } from '@weir/topology';
 import { LEVEL_MS, PANE_MS, TOP } from '@weir/windows';
 import type { Database, Runner, Transaction } from './database.ts';
 import { readEdition } from './edition.ts';
+import { newestPane } from './kept.ts';
 import { fenced, type Lease } from './maintenance.ts';
 import { PANE_COLUMNS, WINDOW_COLUMNS } from './rows.ts';
 
@@ -63,28 +64,29 @@ const CHUNK_MS = [HOUR_MS, 6 * HOUR_MS, DAY_MS, 5 * DAY_MS, 30 * DAY_MS, 90 * DA
 /** A writer that holds a chunk for longer is let pass; the next run tries again. */
 const LOCK_TIMEOUT_MS = 3_000;
 
-/** Newest pane of a series, `s.series_id`, wherever its row lies. */
-const NEWEST = `SELECT ts FROM (SELECT series_id, ts FROM ${LEVELS[0].table}
-    UNION ALL SELECT series_id, ts FROM ${TABLES.windowsKept} WHERE level = 0) u
-  WHERE u.series_id = s.series_id ORDER BY ts DESC LIMIT 1`;
+/**
+ * Of each series of `of` (series_id, site, device; all series of a device): its newest pane and that of its device.
+ * A row of the level's own table and its kept twin have the same time, so either will do.
+ */
+const newestOf = (of: string): string =>
+  `SELECT series_id, newest, max(newest) OVER (PARTITION BY site, device) AS latest
+     FROM (SELECT s.series_id, s.site, s.device, n.ts AS newest
+             FROM ${of} s LEFT JOIN LATERAL (${newestPane('ts', 's.series_id')}) n ON true) p`;
 
 /**
- * From where on each series needs its rows of one level: the windows of the level above that a reading within the
- * allowed lateness of the device's watermark can still touch, and one more. $1: lateness and more, $2: size of the
- * level above, both in seconds. A series without a pane needs all its rows.
+ * From where on a series needs its rows of one level: the windows of the level above that a reading within the allowed
+ * lateness of the device's watermark can still touch, and one more. $1: lateness and more, seconds. A device without
+ * a pane needs all its rows.
+ * @param size of the level above, seconds, as SQL
  */
-const NEEDS = `SELECT series_id, newest,
-    coalesce(time_bucket(make_interval(secs => $2), max(newest) OVER (PARTITION BY site, device)
-      - make_interval(secs => $1)) - make_interval(secs => $2), '-infinity') AS needed
-  FROM (SELECT s.series_id, s.site, s.device, n.ts AS newest
-          FROM ${TABLES.series} s LEFT JOIN LATERAL (${NEWEST}) n ON true) p`;
+const neededFrom = (size: string): string =>
+  `coalesce(time_bucket(make_interval(secs => ${size}), n.latest - make_interval(secs => $1))
+     - make_interval(secs => ${size}), '-infinity')`;
 
 const seconds = (ms: number): number => ms / 1_000;
-
-/** Parameters of `NEEDS` for a level below the top. */
-function needs(level: number, { outOfOrdernessMs, allowedLatenessMs }: RetentionOptions): [number, number] {
-  return [seconds(outOfOrdernessMs + allowedLatenessMs + PANE_MS), seconds(LEVEL_MS[level + 1] as number)];
-}
+/** $1 of `neededFrom`. */
+const behind = ({ outOfOrdernessMs, allowedLatenessMs }: RetentionOptions): number =>
+  seconds(outOfOrdernessMs + allowedLatenessMs + PANE_MS);
 
 /** Length of a chunk for rows that are kept this long: about a sixth, so that what is kept in excess stays small. */
 export function chunkMs(keepMs: number): number {
@@ -222,18 +224,19 @@ async function keepRows(
   const columns = `${own}, revision, schema_version`.split(', ');
   const changing = columns.filter((column) => column !== 'ts' && column !== 'series_id');
   // Of panes the newest of each series too: the latest value of a metric that its device no longer sends.
-  const from = level === 0 ? 'least(n.needed, n.newest)' : 'n.needed';
+  const needed = neededFrom(String(seconds(LEVEL_MS[level + 1] as number)));
+  const from = level === 0 ? `least(${needed}, n.newest)` : needed;
   const [row] = await transaction.query<{ n: number }>(
     `keeping rows of chunk ${chunk}`,
-    `WITH needs AS MATERIALIZED (${NEEDS}), kept AS (
+    `WITH needs AS MATERIALIZED (SELECT n.series_id, ${from} AS from FROM (${newestOf(TABLES.series)}) n), kept AS (
        INSERT INTO ${TABLES.windowsKept} (level, ${columns.join(', ')})
-       SELECT $3::smallint, ${columns.map((column) => `c.${column}`).join(', ')} FROM needs n
-        CROSS JOIN LATERAL (SELECT * FROM ${chunk} c WHERE c.series_id = n.series_id AND c.ts >= ${from}) c
-        WHERE ${from} < $4::timestamptz
+       SELECT $2::smallint, ${columns.map((column) => `c.${column}`).join(', ')} FROM needs n
+        CROSS JOIN LATERAL (SELECT * FROM ${chunk} c WHERE c.series_id = n.series_id AND c.ts >= n.from) c
+        WHERE n.from < $3::timestamptz
        ON CONFLICT (series_id, level, ts) DO UPDATE SET ${changing.map((column) => `${column} = EXCLUDED.${column}`).join(', ')}
        RETURNING 1)
      SELECT count(*)::int AS n FROM kept`,
-    [...needs(level, options), level, to],
+    [behind(options), level, to],
   );
   return row?.n ?? 0;
 }
@@ -241,17 +244,20 @@ async function keepRows(
 /** Kept rows of devices that went on are needed no longer. */
 async function forgetKept(database: Database, lease: Lease, options: RetentionOptions): Promise<void> {
   const doing = 'removing kept rows that are needed no longer';
-  for (let level = 0; level < TOP; level++) {
-    const from = level === 0 ? 'least(n.needed, n.newest)' : 'n.needed';
-    await fenced(database, lease, doing, (transaction) =>
-      transaction.query(
-        doing,
-        `DELETE FROM ${TABLES.windowsKept} k USING (${NEEDS}) n
-          WHERE k.level = $3::smallint AND k.series_id = n.series_id AND k.ts < ${from}`,
-        [...needs(level, options), level],
-      ),
-    );
-  }
+  const devices = `(SELECT series_id, site, device FROM ${TABLES.series} JOIN (
+    SELECT DISTINCT site, device FROM ${TABLES.series} JOIN ${TABLES.windowsKept} USING (series_id)) d USING (site, device))`;
+  const sizes = LEVEL_MS.slice(1).map((ms, level) => `(${level}::smallint, ${seconds(ms)})`);
+  const needed = neededFrom('l.size');
+  await fenced(database, lease, doing, (transaction) =>
+    transaction.query(
+      doing,
+      `DELETE FROM ${TABLES.windowsKept} k
+        USING (${newestOf(devices)}) n, (VALUES ${sizes.join(', ')}) AS l(level, size)
+        WHERE k.level = l.level AND k.series_id = n.series_id
+          AND k.ts < CASE l.level WHEN 0 THEN least(${needed}, n.newest) ELSE ${needed} END`,
+      [behind(options)],
+    ),
+  );
 }
 
 /** In the edition that can: chunks that no reading within the allowed lateness of a live device changes any more. */
