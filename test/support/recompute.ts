@@ -11,6 +11,44 @@ export interface KnownReading {
   readonly value: number;
 }
 
+/** What becomes of what one device sent. */
+export interface Judged {
+  /** The readings that count, each once. */
+  readonly counted: KnownReading[];
+  readonly late: KnownReading[];
+  readonly duplicates: number;
+}
+
+/**
+ * The rules of duplicates and lateness, as the README of libs/windows states them, for one device whose readings
+ * reached the log in this order.
+ */
+export function judge(
+  sent: readonly KnownReading[],
+  rule: { readonly outOfOrdernessMs: number; readonly allowedLatenessMs: number },
+): Judged {
+  const judged: Judged & { duplicates: number } = { counted: [], late: [], duplicates: 0 };
+  const seen = new Set<string>();
+  let newestSecond = Number.NEGATIVE_INFINITY;
+  for (const reading of sent) {
+    const identity = `${reading.metric} ${reading.ts} ${reading.seq}`;
+    if (seen.has(identity)) {
+      judged.duplicates++;
+      continue;
+    }
+    seen.add(identity);
+    const second = Math.floor(reading.ts / 1_000) * 1_000;
+    const watermark = newestSecond - rule.outOfOrdernessMs;
+    if (second + 1_000 + rule.allowedLatenessMs <= watermark) {
+      judged.late.push(reading);
+      continue;
+    }
+    judged.counted.push(reading);
+    newestSecond = Math.max(newestSecond, second);
+  }
+  return judged;
+}
+
 interface Expected {
   values: number[];
   firstTs: number;
@@ -27,9 +65,12 @@ export function assertWindows(
   windows: readonly StoredWindow[],
   readings: readonly KnownReading[],
   label: string,
+  /** Levels that are not compared. */
+  without: readonly string[] = [],
 ): void {
   const expected = new Map<string, Expected>();
   for (const { name, seconds } of LEVELS) {
+    if (without.includes(name)) continue;
     for (const reading of readings) {
       const start = Math.floor(reading.ts / (seconds * 1_000)) * seconds * 1_000;
       const key = `${name} ${reading.device} ${reading.metric} ${start}`;
