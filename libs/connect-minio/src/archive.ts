@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { zstdDecompress } from 'node:zlib';
 import { WeirError } from '@weir/flow';
-import { recordsIn } from './records.ts';
+import { type ArchivedRecord, recordsIn } from './records.ts';
 import { openStore, type StoreOptions } from './store.ts';
 
 /** One object of the raw archive, as its key tells. */
@@ -32,13 +32,6 @@ export interface ArchiveInfo {
   readonly maxAt: number | null;
   /** SHA-256 of the lines before compression, hexadecimal. */
   readonly sha256: string;
-}
-
-/** A record of the log, as the archive gives it back. */
-export interface ArchivedRecord {
-  readonly offset: bigint;
-  /** Its lines as they were in the log, without newlines; those of a record that was kept as base64, split. */
-  readonly lines: readonly string[];
 }
 
 /** A line of the archive: an envelope with its place in the log, or a record that is no lines, as base64. */

@@ -1,5 +1,4 @@
 export {
-  type ArchivedRecord,
   type ArchiveInfo,
   type ArchiveLine,
   type ArchiveObject,
@@ -9,6 +8,7 @@ export {
   parseArchiveKey,
 } from './archive.ts';
 export type { ArchiveRetention } from './lifecycle.ts';
+export type { ArchivedRecord } from './records.ts';
 export {
   ensureBucket,
   type ListedObject,

@@ -1,5 +1,11 @@
 import { WeirError } from '@weir/flow';
-import type { ArchivedRecord } from './archive.ts';
+
+/** A record of the log, as the archive gives it back. */
+export interface ArchivedRecord {
+  readonly offset: bigint;
+  /** Its lines as they were in the log, without newlines; those of a record that was kept as base64, split. */
+  readonly lines: readonly string[];
+}
 
 const NEWLINE = 10;
 const BRACE = 0x7b;

@@ -13,6 +13,7 @@ export * from './migrate.ts';
 export * from './offsets.ts';
 export * from './partition-writer.ts';
 export * from './queries.ts';
+export { type RowKeys, repairRollups, repairWindows } from './repair.ts';
 export * from './replays.ts';
 export * from './retention.ts';
 export * from './rollups.ts';
@@ -29,8 +30,7 @@ export {
 } from './series-queries.ts';
 export { openSnapshot, type Snapshot } from './snapshot.ts';
 export type { DeviceState, LevelState, MetricState, SummaryQuery } from './summary.ts';
-export * from './trace.ts';
-export { type RowKeys, repairRollups, repairWindows } from './repair.ts';
 export { adoptPositions, swapIn, swapTables } from './swap.ts';
+export * from './trace.ts';
 export { type Column, compareKeys, TupleCursor, type Value, valuesOf } from './tuples.ts';
 export * from './windows.ts';
