@@ -21,14 +21,19 @@ const QUICK = {
   WEIR_KAFKA__SESSION_TIMEOUT: '6s',
 };
 
-/** Runs the weir command with the test's environment and returns what it printed. */
-export async function weir(env: Readonly<Record<string, string>>, ...args: string[]): Promise<string> {
+/** The weir command with the test's environment, running. */
+export function startWeir(env: Readonly<Record<string, string>>, ...args: string[]) {
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, [join('apps', 'cli', 'src', 'main.ts'), ...args], {
+  return run(process.execPath, [join('apps', 'cli', 'src', 'main.ts'), ...args], {
     cwd: CHECKOUT,
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
     maxBuffer: 256 << 20,
   });
+}
+
+/** Runs the weir command with the test's environment and returns what it printed. */
+export async function weir(env: Readonly<Record<string, string>>, ...args: string[]): Promise<string> {
+  const { stdout } = await startWeir(env, ...args);
   return stdout;
 }
 

@@ -178,16 +178,15 @@ class RollupComparison {
 
   /** Adds the row of a device that roll-ups are made of. */
   private addUp(live: TupleCursor | null, made: TupleCursor | null, columns: readonly Column[]): void {
-    const either = (made ?? live) as TupleCursor;
-    const id = either.int4(1);
+    if (made === null) return; // the log knows of no such row
+    const id = made.int4(1);
+    const start = made.time(0);
     const facts = this.options.series.get(id);
     if (facts === undefined) return;
-    const start = either.time(0);
     const open = start + (LEVEL_MS[this.level] as number) > facts.watermark;
     const rounded =
       this.options.rounded?.has(this.level, id, start) === true &&
       live !== null &&
-      made !== null &&
       isRoundingOf(live, made, columns);
     const asStored = rounded || (open && this.rollups.mended?.(this.level, id, start) !== true);
     const row = asStored ? live : made;
