@@ -89,7 +89,7 @@ const behind = ({ outOfOrdernessMs, allowedLatenessMs }: RetentionOptions): numb
   seconds(outOfOrdernessMs + allowedLatenessMs + PANE_MS);
 
 /** Length of a chunk for rows that are kept this long: about a sixth, so that what is kept in excess stays small. */
-export function chunkMs(keepMs: number): number {
+function chunkMs(keepMs: number): number {
   return CHUNK_MS.findLast((ms) => ms <= keepMs / 6) ?? HOUR_MS;
 }
 
