@@ -59,9 +59,9 @@ test('up, kill -9, up again with its data, down: nothing is left behind', { time
   });
   const ofPump = ['pump-7', '--metric', 'temperature'];
   const average = await weir('query', 'views', ...ofPump, '--kind', 'moving-average', '--size', '10s');
-  assert.match(average.out, /MOVING-AVERAGE[^]* 21\.5\n[^]*from windows of 1s/, average.err);
+  assert.match(average.out, /MOVING-AVERAGE[\s\S]* 21\.5\n[\s\S]*from windows of 1s/, average.err);
   const anomaly = await weir('query', 'anomaly', ...ofPump);
-  assert.match(anomaly.out, /No alarm between [^]*No window is anomalous/, anomaly.err);
+  assert.match(anomaly.out, /No alarm between [\s\S]*No window is anomalous/, anomaly.err);
 
   const run = readRun(folder)?.run;
   assert.ok(run !== undefined);
