@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@weir/flow';
+import { anomaly } from './anomaly.ts';
 import { drain } from './drain.ts';
 import { engine } from './engine.ts';
 import { freshness } from './freshness.ts';
@@ -24,6 +25,8 @@ Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this m
   --series N          series of the backlog, each at 1 Hz of event time (default 20000)
   --seconds N         event time of the backlog (default 150)
   --runs N            runs of --engine and --drain; the median counts (default 3)
+  --anomaly           the anomaly score on labelled recordings, with plots; on synthetic series; with each parameter moved
+  --recordings DIR    other recordings for it: CSV files and labels.json in the form of the Numenta Anomaly Benchmark
 
   --payload NAME      ${PAYLOADS.join(' or ')} (default: one after the other)
   --readings N        messages of the measured run (default 300000; five-metrics: a third of it)
@@ -58,6 +61,8 @@ function options() {
         stack: { type: 'string' },
         engine: { type: 'boolean', default: false },
         drain: { type: 'boolean', default: false },
+        anomaly: { type: 'boolean', default: false },
+        recordings: { type: 'string' },
         freshness: { type: 'boolean', default: false },
         hertz: { type: 'string', default: '1' },
         watch: { type: 'string', default: '60' },
@@ -130,6 +135,10 @@ async function main(): Promise<number> {
   const runs = whole('runs', given.runs, 1, 100);
   if (given.engine) return engine({ runs, json: given.json, save: given.save, say: sayer() });
   if (given.drain) return drainOnly(given, runs);
+  if (given.anomaly) {
+    const { recordings, json, save } = given;
+    return anomaly({ recordings, json, save, say: sayer() });
+  }
   const payloads = payloadsOf(given.payload);
   const readings = whole('readings', given.readings, 1_000, 10_000_000);
   const common = {

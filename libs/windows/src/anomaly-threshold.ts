@@ -10,6 +10,8 @@ const LADDER = [
   { lengthMs: HOUR_MS, fewest: 12 },
   { lengthMs: 5 * MINUTE_MS, fewest: 12 },
 ] as const;
+/** Smaller deviations are as good as none. */
+const LEAST_Z = 0.1;
 /** A day with fewer hours of readings says too little about the largest deviation of a day. */
 const HOURS_OF_DAY = 12;
 
@@ -18,7 +20,12 @@ export interface ThresholdOptions {
   readonly minimumZ: number;
   /** Time in which a quiet series is expected to exceed it once. */
   readonly returnMs: number;
-  /** Smallest scale of the distribution of the largest deviations, as a part of their median. */
+  /**
+   * What the largest deviations are of: averages, which have a Gumbel distribution, or single values, whose tails may be
+   * heavy (Fréchet): then their logarithms have one.
+   */
+  readonly of: 'averages' | 'values';
+  /** Smallest scale of the distribution, as a part of the median of the largest deviations. */
   readonly growth: number;
   /** Blocks that are looked back on. */
   readonly blocks: number;
@@ -83,10 +90,14 @@ export class Threshold {
   }
 
   private compute({ closed, lengthMs }: (typeof this.rungs)[number]): number {
-    const { minimumZ, returnMs, growth } = this.options;
-    const [lower, median, upper] = quartilesOf(closed.map(({ largest }) => largest));
-    const scale = Math.max(growth * median, (upper - lower) / GUMBEL_QUARTILES);
+    const { minimumZ, returnMs, growth, of } = this.options;
+    const logarithms = of === 'values';
+    const [lower, median, upper] = quartilesOf(
+      closed.map(({ largest }) => (logarithms ? Math.log(Math.max(largest, LEAST_Z)) : largest)),
+    );
+    const scale = Math.max(logarithms ? growth : growth * median, (upper - lower) / GUMBEL_QUARTILES);
     const location = median + scale * Math.log(Math.LN2);
-    return Math.max(minimumZ, location - scale * Math.log(-Math.log(1 - lengthMs / returnMs)));
+    const level = location - scale * Math.log(-Math.log(1 - lengthMs / returnMs));
+    return Math.max(minimumZ, logarithms ? Math.exp(level) : level);
   }
 }

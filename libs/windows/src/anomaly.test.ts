@@ -53,31 +53,39 @@ test('quartiles of a list are interpolated', () => {
   assert.ok(Number.isNaN(medianOf([])));
 });
 
-test('a threshold is exceeded about as often as it says', () => {
-  // Blocks of a day with 24 exponential values each: their maxima have a Gumbel distribution.
-  let state = 7;
-  const uniform = (): number => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return (state + 0.5) / 2 ** 32;
-  };
-  const threshold = new Threshold({ minimumZ: 0, returnMs: 28 * DAY_MS, growth: 0.2, blocks: 28 });
-  let days = 0;
-  let over = 0;
-  for (let day = 0; day < 4_000; day++) {
-    let exceeded = false;
-    for (let hour = 0; hour < 24; hour++) {
-      const ts = T0 + day * DAY_MS + hour * HOUR_MS;
-      const z = -Math.log(uniform());
-      if (day >= 28 && z > threshold.at(ts)) exceeded = true;
-      threshold.add(ts, z);
+for (const kind of ['averages', 'values'] as const) {
+  test(`a threshold of ${kind} is exceeded about as often as it says`, () => {
+    // The largest of a day's exponential values have a Gumbel distribution, those of their powers a Fréchet one.
+    let state = 7;
+    const exponential = (): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return -Math.log((state + 0.5) / 2 ** 32);
+    };
+    const threshold = new Threshold({
+      minimumZ: 0,
+      returnMs: 28 * DAY_MS,
+      growth: 0.1,
+      blocks: 28,
+      of: kind,
+    });
+    let days = 0;
+    let over = 0;
+    for (let day = 0; day < 4_000; day++) {
+      let exceeded = false;
+      for (let hour = 0; hour < 24; hour++) {
+        const ts = T0 + day * DAY_MS + hour * HOUR_MS;
+        const z = kind === 'averages' ? exponential() : Math.exp(exponential() / 2);
+        if (day >= 28 && z > threshold.at(ts)) exceeded = true;
+        threshold.add(ts, z);
+      }
+      if (day < 28) continue;
+      days++;
+      if (exceeded) over++;
     }
-    if (day < 28) continue;
-    days++;
-    if (exceeded) over++;
-  }
-  const expected = days / 28;
-  assert.ok(over > expected * 0.5 && over < expected * 2, `${over} of ${days} days, expected ${expected}`);
-});
+    const expected = days / 28;
+    assert.ok(over > expected * 0.5 && over < expected * 2, `${over} of ${days} days, expected ${expected}`);
+  });
+}
 
 test('says nothing while it knows too little, and then raises one alarm for one spike', () => {
   const spike = T0 + 10 * DAY_MS + 5 * HOUR_MS;

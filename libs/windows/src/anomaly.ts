@@ -3,7 +3,7 @@ import { RollingSample } from './anomaly-rolling.ts';
 import { Threshold } from './anomaly-threshold.ts';
 
 /**
- * The parameters, the same for every series; infra/decisions/0005-anomaly-score.md says why each has its value.
+ * The parameters, the same for every series; infra/decisions/0007-anomaly-score.md says why each has its value.
  */
 export const ANOMALY = {
   /** One reading of each slot is learnt. */
@@ -31,7 +31,9 @@ export const ANOMALY = {
   minimumZ: 3.5,
   returnMs: 28 * DAY_MS,
   blocks: 28,
-  growth: 0.2,
+  /** Scale of the largest deviations of a day, at least this part of them: of some 300 values, and of a few averages. */
+  valueGrowth: 0.1,
+  slowGrowth: 0.2,
   /** An alarm ends when the score stayed below `clear` for `holdMs`. */
   clear: 0.5,
   holdMs: DAY_MS,
@@ -140,10 +142,12 @@ export class AnomalyDetector {
     });
     this.level = new Baseline({ ...slow, delayMs: levelMs });
     this.spread = new Baseline({ ...slow, delayMs: spreadMs });
+    const { minimumZ, returnMs, blocks, valueGrowth, slowGrowth } = parameters;
+    const usual = { minimumZ, returnMs, blocks };
     this.thresholds = {
-      value: new Threshold(parameters),
-      level: new Threshold(parameters),
-      spread: new Threshold(parameters),
+      value: new Threshold({ ...usual, of: 'values', growth: valueGrowth }),
+      level: new Threshold({ ...usual, of: 'averages', growth: slowGrowth }),
+      spread: new Threshold({ ...usual, of: 'averages', growth: slowGrowth }),
     };
     this.steps = new RollingSample(valueHorizonMs);
   }
