@@ -1,4 +1,5 @@
-import { type PartitionAssigner, PartitionAssigners } from 'kafkajs';
+import type { PartitionAssigner } from 'kafkajs';
+import { stickyAssigner } from './sticky-assigner.ts';
 
 /** One partition while it is assigned here. A new assignment makes a new slot, so old work is told apart. */
 export interface Slot {
@@ -28,19 +29,20 @@ export class Assignment {
   #memberId = '';
   #joins = 0;
 
-  /** Round robin, which also counts the join requests that this member sends. */
-  readonly assigner: PartitionAssigner = (config) => {
-    const roundRobin = PartitionAssigners.roundRobin(config);
-    return {
-      name: roundRobin.name,
-      version: roundRobin.version,
-      assign: (group) => roundRobin.assign(group),
-      protocol: (subscription) => {
-        this.#joins++;
-        return roundRobin.protocol(subscription);
-      },
+  /** Leaves partitions where they are; it also counts the join requests that this member sends. */
+  assigner(topic: string): PartitionAssigner {
+    const sticky = stickyAssigner(topic, () => [...this.slots.keys()]);
+    return (config) => {
+      const inner = sticky(config);
+      return {
+        ...inner,
+        protocol: (subscription) => {
+          this.#joins++;
+          return inner.protocol(subscription);
+        },
+      };
     };
-  };
+  }
 
   /**
    * Takes the outcome of a join. A partition is kept only when nobody can have owned it in between: the member id is

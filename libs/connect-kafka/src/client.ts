@@ -94,7 +94,8 @@ export function createConsumer(
     maxWaitTimeInMs: options.maxWaitMs ?? 100,
     allowAutoTopicCreation: false,
     readUncommitted: true, // nobody writes transactions here, and it spares a filter over every record
-    partitionAssigners: [assigner],
+    // A group that has members of an earlier version goes on with theirs until the last of them is replaced.
+    partitionAssigners: [assigner, kafkajs.PartitionAssigners.roundRobin],
     // Every crash comes to the session; kafkajs never restarts on its own.
     retry: { ...retry, restartOnFailure: () => Promise.resolve(false) },
   });

@@ -121,7 +121,7 @@ export class Session {
 
   readonly #assigner: PartitionAssigner = (config) => {
     this.#cluster = config.cluster;
-    const inner = this.#assignment.assigner(config);
+    const inner = this.#assignment.assigner(this.#options.topic)(config);
     return {
       ...inner,
       // Called for every join request, right before it is sent.
