@@ -116,8 +116,7 @@ export class PartitionWriter {
         series.id = ids[i] as number;
       });
     }
-    const bringsBack =
-      this.options.replaysFrom === undefined && partitions.some((one) => one.state.bringsBack);
+    const bringsBack = partitions.some((one) => one.state.bringsBack);
     const expired = bringsBack ? await expiredBefore(database) : [];
     if (bringsBack) for (const { state } of partitions) state.setExpired(expired);
     for (const [i, part] of parts.entries()) {

@@ -136,9 +136,10 @@ export async function adoptPositions(
   );
   await runner.query(
     doing,
-    `INSERT INTO ${live}.${TABLES.forcedReadings} (identity, partition, replay_offset)
-     SELECT identity, partition, replay_offset FROM ${scratch}.${TABLES.forcedReadings} WHERE replay_offset IS NOT NULL
-     ON CONFLICT (identity) DO NOTHING`,
+    `INSERT INTO ${live}.${TABLES.forcedReadings} (identity, partition, replay_offset, series_id, ts, finest)
+     SELECT identity, partition, replay_offset, series_id, ts, finest
+       FROM ${scratch}.${TABLES.forcedReadings} WHERE replay_offset IS NOT NULL
+     ON CONFLICT (identity) DO UPDATE SET finest = EXCLUDED.finest`,
   );
   await runner.query(
     doing,
