@@ -321,10 +321,15 @@ test('the document is valid OpenAPI 3.1 and describes every path', async () => {
     '/api/v1/alerts',
     '/api/v1/devices',
     '/api/v1/devices/{id}',
+    '/api/v1/devices/{id}/anomaly',
+    '/api/v1/devices/{id}/expression',
     '/api/v1/devices/{id}/latest',
     '/api/v1/devices/{id}/series',
     '/api/v1/devices/{id}/summary',
+    '/api/v1/devices/{id}/views',
     '/api/v1/devices/{id}/windows',
+    '/api/v1/rollups',
+    '/api/v1/rollups/windows',
     '/api/v1/status',
   ]);
   const page = await it.get('/docs');
