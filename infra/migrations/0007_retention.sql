@@ -51,6 +51,10 @@ SELECT set_chunk_time_interval('windows_10s', INTERVAL '1 hour');
 SELECT set_chunk_time_interval('windows_1m', INTERVAL '1 day');
 SELECT set_chunk_time_interval('windows_5m', INTERVAL '5 days');
 
+-- Transactions of a partition so far: one that moved no offset (windows of silent devices) is told from its repetition,
+-- when the answer to its COMMIT was lost.
+ALTER TABLE partition_offsets ADD COLUMN writes bigint NOT NULL DEFAULT 0;
+
 -- The version of the form in which a row is stored. In a row of windows it takes the place of padding; old rows get
 -- it without being rewritten.
 DO $$

@@ -16,6 +16,7 @@ const held = (partition: number): Held => ({
   state: new PartitionState(options, { nextOffset: 0n, replayOffset: 0n, sources: {} }),
   parts: [],
   committed: 0n,
+  writes: 0n,
   folded: 0,
   samples: [],
 });

@@ -7,6 +7,8 @@ import { checkRowVersion } from './row-version.ts';
 /** A partition that this process owns since `epoch`. */
 export interface Claim {
   readonly epoch: bigint;
+  /** Transactions so far. */
+  readonly writes: bigint;
   readonly position: Position;
 }
 
@@ -14,6 +16,8 @@ export interface Claim {
 export interface Move {
   readonly partition: number;
   readonly epoch: bigint;
+  /** Transactions before this one, which tell it from its repetition also when the log did not move. */
+  readonly writes: bigint;
   /** `next_offset` as this owner knows it. */
   readonly expected: bigint;
   readonly position: Position;
@@ -37,10 +41,11 @@ interface OffsetRow {
   readonly next_offset: string;
   readonly replay_offset: string;
   readonly epoch: string;
+  readonly writes: string;
   readonly sources: Record<string, number>;
 }
 
-const COLUMNS = 'partition, next_offset, replay_offset, epoch, sources';
+const COLUMNS = 'partition, next_offset, replay_offset, epoch, writes, sources';
 
 /**
  * Takes a partition over: from now on every write of an earlier owner fails. Throws `WEIR_STATE` and changes nothing
@@ -65,6 +70,7 @@ export async function claimPartition(
     throw new WeirError('WEIR_STATE', 'fatal', `claiming partition ${partition}: no row came back`);
   return {
     epoch: BigInt(row.epoch),
+    writes: BigInt(row.writes),
     position: {
       nextOffset: BigInt(row.next_offset),
       replayOffset: BigInt(row.replay_offset),
@@ -74,17 +80,19 @@ export async function claimPartition(
 }
 
 /**
- * Compare-and-set on (epoch, next_offset) for every partition of a transaction; first statement of it, so that a
+ * Compare-and-set on (epoch, writes, next_offset) for every partition of a transaction; first statement of it, so that a
  * replaced owner fails before it writes. Throws `FencedError` naming the partitions that are lost.
  */
 export async function movePartitions(runner: Runner, topic: string, moves: readonly Move[]): Promise<void> {
   const moved = await runner.query<{ partition: number }>(
     'moving the offsets of partitions',
     `UPDATE ${TABLES.partitionOffsets} AS o
-        SET next_offset = m.next, replay_offset = m.replay, sources = m.sources::jsonb, updated_at = now()
-       FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
-            AS m(partition, epoch, expected, next, replay, sources)
+        SET next_offset = m.next, replay_offset = m.replay, sources = m.sources::jsonb, writes = o.writes + 1,
+            updated_at = now()
+       FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[])
+            AS m(partition, epoch, expected, next, replay, sources, writes)
       WHERE o.topic = $1 AND o.partition = m.partition AND o.epoch = m.epoch AND o.next_offset = m.expected
+        AND o.writes = m.writes
       RETURNING o.partition`,
     [
       topic,
@@ -94,6 +102,7 @@ export async function movePartitions(runner: Runner, topic: string, moves: reado
       moves.map((move) => String(move.position.nextOffset)),
       moves.map((move) => String(move.position.replayOffset)),
       moves.map((move) => JSON.stringify(move.position.sources)),
+      moves.map((move) => String(move.writes)),
     ],
   );
   const done = new Set(moved.map(({ partition }) => partition));
@@ -119,10 +128,13 @@ export async function areMoved(runner: Runner, topic: string, moves: readonly Mo
     [topic, moves.map((move) => move.partition)],
   );
   const known = new Map(rows.map((row) => [row.partition, row]));
-  return moves.every(({ partition, epoch, position }) => {
+  return moves.every(({ partition, epoch, writes, position }) => {
     const row = known.get(partition);
     return (
-      row !== undefined && BigInt(row.epoch) === epoch && BigInt(row.next_offset) === position.nextOffset
+      row !== undefined &&
+      BigInt(row.epoch) === epoch &&
+      BigInt(row.writes) === writes + 1n &&
+      BigInt(row.next_offset) === position.nextOffset
     );
   });
 }

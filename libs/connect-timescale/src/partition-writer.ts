@@ -27,6 +27,8 @@ export interface OpenPartition {
   readonly parts: readonly PartOfPartition[];
   /** `next_offset` in the database. */
   committed: bigint;
+  /** Transactions of this partition in the database. */
+  writes: bigint;
 }
 
 /** The rows of one level of one partition, encoded. */
@@ -79,7 +81,7 @@ export class PartitionWriter {
    */
   async open(
     partition: number,
-    { epoch, position }: Claim,
+    { epoch, position, writes }: Claim,
     windows: WindowOptions,
     belongs: (device: string) => boolean,
     now = performance.now(),
@@ -97,7 +99,7 @@ export class PartitionWriter {
     const opened: PartOfPartition[] = [];
     for (const part of parts) opened.push(await part.open(database, partition, state));
     for (const part of opened) if (part.line !== undefined) state.observe(part as Required<typeof part>);
-    const owned = { partition, epoch, state, parts: opened, committed: position.nextOffset };
+    const owned = { partition, epoch, state, parts: opened, committed: position.nextOffset, writes };
     return { owned, series: restored };
   }
 
@@ -160,8 +162,8 @@ export class PartitionWriter {
       },
     });
     const changes = parts.map((part) => part.collect(now));
-    const { partition, epoch, committed } = owned;
-    const move = { partition, epoch, expected: committed, position: positionOf(owned) };
+    const { partition, epoch, committed, writes } = owned;
+    const move = { partition, epoch, writes, expected: committed, position: positionOf(owned) };
     return { owned, move, levels, counts: state.takeCounts(), changes };
   }
 
@@ -173,8 +175,7 @@ export class PartitionWriter {
   async write(handouts: readonly Handout[]): Promise<void> {
     const { database, topic } = this.options;
     const moves = handouts.map(({ move }) => move);
-    const moving = moves.some(({ expected, position }) => expected !== position.nextOffset);
-    if (!(this.inDoubt && moving && (await areMoved(database, topic, moves)))) {
+    if (!(this.inDoubt && (await areMoved(database, topic, moves)))) {
       try {
         await this.transact(handouts, moves, false);
       } catch (error) {
@@ -190,6 +191,7 @@ export class PartitionWriter {
     this.inDoubt = false;
     for (const { owned, move, levels, changes } of handouts) {
       owned.committed = move.position.nextOffset;
+      owned.writes = move.writes + 1n;
       for (const { added, changed } of levels) {
         added.release();
         changed.release();

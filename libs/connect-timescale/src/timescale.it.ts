@@ -250,17 +250,23 @@ test('series keep their keys, whoever asks and in whatever order', async () => {
 test('a replaced owner writes nothing', async () => {
   const first = await claimPartition(database, 'fence', 3, 'one');
   const at = (nextOffset: bigint) => ({ nextOffset, replayOffset: 0n, sources: { 'e/s': 7 } });
-  const move = { partition: 3, epoch: first.epoch, expected: 0n, position: at(10n) };
+  const move = { partition: 3, epoch: first.epoch, writes: 0n, expected: 0n, position: at(10n) };
   await movePartitions(database, 'fence', [move]);
   assert.equal(await areMoved(database, 'fence', [move]), true);
+  // A transaction that did not move the log is told from its repetition all the same.
+  const idle = { ...move, writes: 1n, expected: 10n };
+  assert.equal(await areMoved(database, 'fence', [idle]), false);
+  await movePartitions(database, 'fence', [idle]);
+  assert.equal(await areMoved(database, 'fence', [idle]), true);
+  await assert.rejects(movePartitions(database, 'fence', [idle]), FencedError);
   const second = await claimPartition(database, 'fence', 3, 'two');
-  assert.deepEqual(second, { epoch: first.epoch + 1n, position: at(10n) });
-  const late = { partition: 3, epoch: first.epoch, expected: 10n, position: at(20n) };
+  assert.deepEqual(second, { epoch: first.epoch + 1n, writes: 2n, position: at(10n) });
+  const late = { partition: 3, epoch: first.epoch, writes: 2n, expected: 10n, position: at(20n) };
   await assert.rejects(
     movePartitions(database, 'fence', [late]),
     (error: unknown) => error instanceof FencedError && error.partitions.join() === '3',
   );
-  const skipped = { partition: 3, epoch: second.epoch, expected: 9n, position: at(20n) };
+  const skipped = { partition: 3, epoch: second.epoch, writes: 2n, expected: 9n, position: at(20n) };
   await assert.rejects(movePartitions(database, 'fence', [skipped]), FencedError);
   assert.equal(await areMoved(database, 'fence', [late]), false);
 });

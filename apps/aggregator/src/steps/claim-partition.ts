@@ -31,12 +31,7 @@ export function claim(config: ClaimConfig, database: Database, writer: Partition
       position = await resetPartition(database, config.topic, partition, claimed.epoch, place.start);
     }
     const belongs = (device: string): boolean => partitionOf(device, config.partitions) === partition;
-    const { owned, series } = await writer.open(
-      partition,
-      { epoch: claimed.epoch, position },
-      config.windows,
-      belongs,
-    );
+    const { owned, series } = await writer.open(partition, { ...claimed, position }, config.windows, belongs);
     const readFrom = position.replayOffset < place.start ? place.start : position.replayOffset;
     events.claimed(partition, {
       epoch: Number(owned.epoch),
