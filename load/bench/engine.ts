@@ -2,9 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type BenchResult, machine, median, round, saveResult } from './report.ts';
 
-/** What one process measured with one number of series. */
-export interface EngineRun {
-  readonly series: number;
+interface Figures {
   readonly readings: number;
   readonly readingsPerSecond: number;
   /** User and system time. */
@@ -12,14 +10,34 @@ export interface EngineRun {
   /** Rows handed out per reading. */
   readonly rows: number;
   readonly bytesPerSeries: number;
-  readonly rssMiB: number;
+}
+
+/** What one process measured with one number of series: windows and sketches alone, then with duplicates looked for. */
+export interface EngineRun extends Figures {
+  readonly series: number;
+  readonly withIdentities: Figures;
 }
 
 interface EngineResult {
   readonly date: string;
   readonly machine: BenchResult['machine'];
-  readonly sizes: readonly (Omit<EngineRun, 'readings' | 'rows'> & { readonly runs: readonly EngineRun[] })[];
+  readonly sizes: readonly Size[];
 }
+
+interface Size {
+  readonly series: number;
+  /** Medians. */
+  readonly windows: Middle;
+  readonly withIdentities: Middle;
+  readonly runs: readonly EngineRun[];
+}
+type Middle = Omit<Figures, 'readings' | 'rows'>;
+
+const middleOf = (runs: readonly Figures[]): Middle => ({
+  readingsPerSecond: median(runs.map((run) => run.readingsPerSecond)),
+  cpuNanoseconds: median(runs.map((run) => run.cpuNanoseconds)),
+  bytesPerSeries: median(runs.map((run) => run.bytesPerSeries)),
+});
 
 const SIZES = [1_000, 20_000, 100_000];
 
@@ -41,13 +59,10 @@ export function engine({ runs, json, save, say }: EngineOptions): number {
       ]);
       return JSON.parse(text.toString('utf8')) as EngineRun;
     });
-    const middle = (of: (run: EngineRun) => number): number => median(measured.map(of));
     return {
       series,
-      readingsPerSecond: middle((run) => run.readingsPerSecond),
-      cpuNanoseconds: middle((run) => run.cpuNanoseconds),
-      bytesPerSeries: middle((run) => run.bytesPerSeries),
-      rssMiB: middle((run) => run.rssMiB),
+      windows: middleOf(measured),
+      withIdentities: middleOf(measured.map((run) => run.withIdentities)),
       runs: measured,
     };
   });
@@ -58,17 +73,18 @@ export function engine({ runs, json, save, say }: EngineOptions): number {
 }
 
 function renderEngine({ sizes }: EngineResult): string {
-  const head = ['series', 'readings/s', 'CPU ns/reading', 'bytes/series', 'resident MiB'];
+  const head = ['series', 'readings/s', 'CPU ns', 'bytes/series', '+ duplicates/s', 'CPU ns', 'bytes/series'];
+  const figures = ({ readingsPerSecond, cpuNanoseconds, bytesPerSeries }: Middle): string[] =>
+    [readingsPerSecond, cpuNanoseconds, bytesPerSeries].map((figure) => round(figure, 0));
   const rows = sizes.map((size) => [
     round(size.series, 0),
-    round(size.readingsPerSecond, 0),
-    round(size.cpuNanoseconds, 0),
-    round(size.bytesPerSeries, 0),
-    round(size.rssMiB, 0),
+    ...figures(size.windows),
+    ...figures(size.withIdentities),
   ]);
-  const line = (cells: readonly string[]): string => cells.map((cell) => cell.padStart(16)).join('');
+  const line = (cells: readonly string[]): string => cells.map((cell) => cell.padStart(15)).join('');
   return [
-    'engine: duplicates, six levels, sketches; 1 Hz, a collect each second; one thread, no input or output',
+    'engine: six levels with sketches, 1 Hz, rows handed out each second; one thread, no input or output.',
+    'On the right with readings that have numbers, so that repetitions are looked for.',
     line(head),
     ...rows.map(line),
   ].join('\n');

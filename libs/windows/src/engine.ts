@@ -28,7 +28,7 @@ const NEXT_SERIES = 3;
 /** The pane made last; each links to the one made before it. */
 const PANE = 4;
 const PANES = 5;
-/** Its block of slots: one for the open window of each level from 1 up, then some panes. */
+/** Its block of slots: some panes, then one for the open window of each level from 1 up. */
 const BLOCK = 6;
 /** Bit `level`: that window is open. Bits from PANE_BITS up: that pane of the block is in use. */
 const IN_USE = 7;
@@ -98,7 +98,9 @@ export class WindowEngine {
   private readonly blockPanes: number;
   private deviceCount = 0;
   private seriesCount = 0;
-  private touched: number[] = [];
+  /** Devices with readings since the last collect: the first `touchedCount` of these. */
+  private touched = new Uint32Array(16);
+  private touchedCount = 0;
   /** Silent devices whose open windows the next collect hands out. */
   private silent: number[] = [];
   /** Pane, value and event time in turn, in log order. */
@@ -123,6 +125,9 @@ export class WindowEngine {
       next.set(this.devices);
       this.devices = next;
       this.deviceWords = new Uint32Array(next.buffer);
+      const touched = new Uint32Array(next.length / DEVICE_FLOATS);
+      touched.set(this.touched);
+      this.touched = touched;
     }
     this.devices.fill(Number.NEGATIVE_INFINITY, device * DEVICE_FLOATS, device * DEVICE_FLOATS + 4);
     this.deviceWords[device * DEVICE_WORDS + FIRST_SERIES] = NONE;
@@ -177,7 +182,11 @@ export class WindowEngine {
     }
     const { windows } = this;
     let window = this.series[series * SERIES_WORDS + PANE] as number;
-    if (window === 0 || windows.start(window) !== pane) window = this.pane(series, pane);
+    if (window === 0 || windows.start(window) !== pane) {
+      // Most readings begin the newest pane of their device: then there is none to be looked for.
+      const isNewest = pane > (this.devices[device * DEVICE_FLOATS + NEWEST] as number);
+      window = isNewest ? this.newPane(series, pane) : this.pane(series, pane);
+    }
     windows.add(window, value, ts, (windows.flags(window) & WRITTEN) | DIRTY);
     return STORED;
   }
@@ -189,7 +198,7 @@ export class WindowEngine {
     const flags = device * DEVICE_WORDS + DEVICE_FLAGS;
     if (((this.deviceWords[flags] as number) & TOUCHED) === 0) {
       this.deviceWords[flags] = TOUCHED | OPEN;
-      this.touched.push(device);
+      this.touched[this.touchedCount++] = device;
     }
   }
 
@@ -212,9 +221,13 @@ export class WindowEngine {
       const window = index.get(start);
       if (window !== undefined) return window;
     }
+    return this.newPane(series, start);
+  }
+
+  private newPane(series: number, start: number): number {
     const made = this.makePane(series, start);
     this.push(series, made);
-    this.manyPanes.get(series)?.set(start, made);
+    if (this.manyPanes.size > 0) this.manyPanes.get(series)?.set(start, made);
     return made;
   }
 
@@ -226,7 +239,7 @@ export class WindowEngine {
       const bit = 1 << (PANE_BITS + i);
       if ((inUse & bit) !== 0) continue;
       this.series[at + IN_USE] = inUse | bit;
-      const pane = (this.series[at + BLOCK] as number) + TOP + i;
+      const pane = (this.series[at + BLOCK] as number) + i;
       this.windows.begin(pane, start, 0);
       return pane;
     }
@@ -235,7 +248,7 @@ export class WindowEngine {
 
   private releasePane(series: number, pane: number): void {
     const at = series * SERIES_WORDS;
-    const place = pane - (this.series[at + BLOCK] as number) - TOP;
+    const place = pane - (this.series[at + BLOCK] as number);
     if (place < 0 || place >= this.blockPanes) {
       this.windows.release(pane);
     } else {
@@ -249,13 +262,13 @@ export class WindowEngine {
   private open(series: number, level: number): number {
     const at = series * SERIES_WORDS;
     if (((this.series[at + IN_USE] as number) & (1 << level)) === 0) return 0;
-    return (this.series[at + BLOCK] as number) + level - 1;
+    return (this.series[at + BLOCK] as number) + this.blockPanes + level - 1;
   }
 
   /** Begins the open window of a level; there must be none. */
   private begin(series: number, level: number, start: number, flags: number): number {
     const at = series * SERIES_WORDS;
-    const window = (this.series[at + BLOCK] as number) + level - 1;
+    const window = (this.series[at + BLOCK] as number) + this.blockPanes + level - 1;
     this.windows.begin(window, start, flags);
     this.series[at + IN_USE] = (this.series[at + IN_USE] as number) | (1 << level);
     const end = start + (LEVEL_MS[level] as number);
@@ -300,7 +313,7 @@ export class WindowEngine {
 
   /** Whether `collect` would hand out rows. */
   hasWork(now: number): boolean {
-    if (this.touched.length > 0) return true;
+    if (this.touchedCount > 0) return true;
     for (let device = 0; device < this.deviceCount; device++) if (this.isSilent(device, now)) return true;
     return false;
   }
@@ -350,7 +363,10 @@ export class WindowEngine {
     if (previous) {
       const silent = new Set(this.silent);
       for (const device of silent) this.needPrevious(device, true, needed);
-      for (const device of this.touched) if (!silent.has(device)) this.needPrevious(device, false, needed);
+      for (let i = 0; i < this.touchedCount; i++) {
+        const device = this.touched[i] as number;
+        if (!silent.has(device)) this.needPrevious(device, false, needed);
+      }
     }
     return needed;
   }
@@ -422,8 +438,8 @@ export class WindowEngine {
 
   /** Hands out every row that changed, closes what the watermarks passed, and shows what silent devices left open. */
   collect(emit: Emit): void {
-    for (const device of this.touched) this.collectDevice(device, emit);
-    this.touched = [];
+    for (let i = 0; i < this.touchedCount; i++) this.collectDevice(this.touched[i] as number, emit);
+    this.touchedCount = 0;
     for (const device of this.silent) {
       const writtenTo = this.devices[device * DEVICE_FLOATS + WRITTEN_TO] as number;
       for (let series = this.first(device); series !== NONE; series = this.next(series)) {
@@ -499,13 +515,15 @@ export class WindowEngine {
   /** Takes a closed child into the open window of `level`; one that ends before it is closed first. */
   private merge(series: number, level: number, child: number, emit: Emit): void {
     const { windows } = this;
-    const start = alignDown(windows.start(child), LEVEL_MS[level] as number);
+    const size = LEVEL_MS[level] as number;
+    const start = windows.start(child);
     let window = this.open(series, level);
-    if (window !== 0 && windows.start(window) !== start) {
+    // Children come in start order.
+    if (window !== 0 && start >= windows.start(window) + size) {
       this.close(series, level, window, emit);
       window = 0;
     }
-    if (window === 0) window = this.begin(series, level, start, SHOWN);
+    if (window === 0) window = this.begin(series, level, alignDown(start, size), SHOWN);
     windows.setFlags(window, windows.flags(window) & windows.flags(child));
     windows.take(window, child);
   }
