@@ -130,13 +130,25 @@ function behind(folded: ReadonlyMap<number, bigint>, next: ReadonlyMap<number, b
 }
 
 function refuseLost(findings: readonly Finding[]): void {
-  const lost = findings.find(({ kind }) => kind === 'lost');
-  if (lost === undefined || lost.kind !== 'lost') return;
-  throw new WeirError(
-    'WEIR_STATE',
-    'fatal',
-    `Neither the archive nor Kafka has offsets ${lost.from}–${lost.to - 1n} of partition ${lost.partition}, so a rebuild would lose the windows that they are in. The stored windows stay as they are. \`weir audit\` tells which ones cannot be told.`,
-  );
+  const stay = 'The stored windows stay as they are. `weir audit` tells which of them cannot be told.';
+  for (const finding of findings) {
+    const { kind, partition } = finding;
+    if (kind === 'lost') {
+      const range = `offsets ${finding.from}–${finding.to - 1n} of partition ${partition}`;
+      throw new WeirError(
+        'WEIR_STATE',
+        'fatal',
+        `Neither the archive nor Kafka has ${range}, so a rebuild would lose the windows that they are in. ${stay}`,
+      );
+    }
+    if (kind === 'two-logs') {
+      throw new WeirError(
+        'WEIR_STATE',
+        'fatal',
+        `The archive has two different records at offset ${finding.from} of partition ${partition}: the topic was made anew, and a rebuild cannot tell which of its logs comes first. ${stay}`,
+      );
+    }
+  }
 }
 
 /** What retention would have dropped is not brought back: it goes as soon as it is made. */

@@ -5,6 +5,7 @@ import { PartitionWriter } from '@weir/connect-timescale';
 import { type Counts, noCounts, type WindowOptions } from '@weir/windows';
 import { type ArchiveIndex, indexArchive } from './archive-index.ts';
 import { PartitionFold } from './fold.ts';
+import { findTwoLogs } from './overlap.ts';
 import { type LogRange, planStretches } from './plan.ts';
 import { findingOf, readTape, type Sources, type TapeFinding, type TapeRecord } from './tape.ts';
 
@@ -139,6 +140,8 @@ export class Replay {
       if (this.folds.has(partition)) continue;
       const from = this.startOf(partition);
       this.coverage.set(partition, noCoverage(partition, from));
+      const twice = await findTwoLogs(this.options.archive, this.index.pieces(partition));
+      if (twice !== null) this.listener(partition).found({ kind: 'two-logs', from: twice });
       const fold = await PartitionFold.open(
         {
           ...{ database, writer, topic, partitions: this.options.partitions, windows, signal },
@@ -211,8 +214,9 @@ export class Replay {
       },
       found: (finding: TapeFinding): void => {
         this.findings.push({ ...finding, partition });
-        if (finding.kind !== 'lost') return;
-        const until = finding.arrivedBy + this.options.maxFutureMs + CLOCK_MARGIN_MS;
+        if (finding.kind !== 'lost' && finding.kind !== 'two-logs') return;
+        const arrivedBy = finding.kind === 'lost' ? finding.arrivedBy : Number.POSITIVE_INFINITY;
+        const until = arrivedBy + this.options.maxFutureMs + CLOCK_MARGIN_MS;
         this.provableFrom.set(partition, Math.max(this.provableFrom.get(partition) ?? until, until));
       },
     };

@@ -25,7 +25,9 @@ export type TapeFinding =
   | { readonly kind: 'lost'; readonly from: bigint; readonly to: bigint; readonly arrivedBy: number }
   /** The archive lacks what the log still has, and has what comes behind. */
   | { readonly kind: 'gap'; readonly from: bigint; readonly to: bigint }
-  | { readonly kind: 'unreadable'; readonly key: string; readonly error: string };
+  | { readonly kind: 'unreadable'; readonly key: string; readonly error: string }
+  /** The archive has two records of this offset: the topic was made anew, and its archive holds two logs. */
+  | { readonly kind: 'two-logs'; readonly from: bigint };
 
 export interface TapeListener {
   found(finding: TapeFinding): void;

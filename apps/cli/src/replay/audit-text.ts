@@ -51,6 +51,8 @@ export function coverageTable(coverage: readonly Coverage[]): string {
 export function findingText(finding: Finding): string {
   const { partition } = finding;
   if (finding.kind === 'unreadable') return `partition ${partition}: ${finding.error}`;
+  if (finding.kind === 'two-logs')
+    return `partition ${partition}: the archive has two different records at offset ${finding.from}; the topic was made anew, and its windows come from two logs`;
   const range = `offsets ${finding.from}–${finding.to - 1n}`;
   if (finding.kind === 'gap')
     return `partition ${partition}: the archive lacks ${range}; Kafka still has them, and they were taken from there`;
