@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { seeded } from '@weir/load';
-import { freeOffset, type Isolated, type SpawnedApp, spawnApp, until, withDatabase } from '@weir/testkit';
+import {
+  atEnd,
+  freeOffset,
+  type Isolated,
+  type SpawnedApp,
+  spawnApp,
+  until,
+  withDatabase,
+} from '@weir/testkit';
 import { TABLES } from '@weir/topology';
 import { auditWindows } from '../support/audit.ts';
 import { DisorderlyTraffic } from '../support/disorder.ts';
@@ -156,8 +164,10 @@ test(`aggregators killed, frozen and added every 3 s for ${SECONDS} s, PostgreSQ
   });
   await traffic.start();
   const began = performance.now();
+  const ending = new AbortController();
+  atEnd(t, () => ending.abort());
   const at = (share: number, what: () => Promise<void>): Promise<void> =>
-    delay(Math.max(0, SECONDS * 1_000 * share)).then(what);
+    delay(SECONDS * 1_000 * share, undefined, { signal: ending.signal }).then(what);
   const restartDatabase = async (): Promise<void> => {
     await stack.kill('timescale', 'SIGKILL');
     await stack.start(['timescale']);
