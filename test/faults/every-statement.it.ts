@@ -129,7 +129,7 @@ class Lane {
 }
 
 /** What can go wrong in a transaction of these statements. */
-function faultsOf(statements: readonly string[]): StatementFault[] {
+function faultsOf(statements: readonly string[]): (StatementFault & { at: number })[] {
   const last = statements.length - 1;
   const within = (at: number): string => (at === 0 ? '' : MOVE);
   return [
@@ -143,7 +143,7 @@ function faultsOf(statements: readonly string[]): StatementFault[] {
 }
 
 /** The short run kills at the first and last statements and at each third between them; each costs a session. */
-function isKilledAt({ at, when }: StatementFault, statements: readonly string[]): boolean {
+function isKilledAt({ at, when }: StatementFault & { at: number }, statements: readonly string[]): boolean {
   if (when === 'during') return false;
   return ROUNDS > 1 || at < 2 || at >= statements.length - 2 || at % 3 === 0;
 }
@@ -203,10 +203,14 @@ test("cut or killed at every statement of the windows' transaction, the rows are
         if (killing) kills++;
       }
     }
+    // Windows of silent devices are written without a move of the log: their answer is lost, too.
+    await lane.send();
+    await lane.folded();
+    await lane.proxy.arm({ at: 'COMMIT', when: 'after', within: MOVE });
     await auditWindows(lane.space, lane.known, 60_000);
+    // Weir's own proof, from the log, roll-ups included: it exits with 1 when a row differs.
+    await weir(lane.space.env, 'audit');
   };
   await Promise.all(lanes.map(run));
-  // Weir's own proof, from the log: it exits with 1 when a row differs.
-  await weir((lanes[0] as Lane).space.env, 'audit');
   t.diagnostic(`${happened} faults, ${kills} of them with the aggregator killed`);
 });

@@ -3,8 +3,8 @@ import { atEnd, type Scope } from '@weir/testkit';
 
 /** Where in a transaction something goes wrong. */
 export interface StatementFault {
-  /** Index of the statement in its transaction; 0 is BEGIN. */
-  readonly at: number;
+  /** Index of the statement in its transaction (0 is BEGIN), or its whole text. */
+  readonly at: number | string;
   /**
    * before: the server never sees it; during: half of the first data of a COPY arrives; after: it is done, and its
    * answer is lost. The connection is cut in each case.
@@ -113,7 +113,8 @@ export class StatementProxy {
     const isDue = (when: StatementFault['when']): boolean => {
       const fault = this.#fault;
       if (fault === null || transaction === null || fault.when !== when) return false;
-      return transaction.length - 1 === fault.at && transaction.some((text) => text.includes(fault.within));
+      const here = typeof fault.at === 'number' ? transaction.length - 1 : transaction.at(-1);
+      return here === fault.at && transaction.some((text) => text.includes(fault.within));
     };
     const fire = (): void => {
       const statement = transaction?.at(-1) ?? '';
