@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import { atEnd, type Isolated, type Scope, until } from '@weir/testkit';
 import pg from 'pg';
 import { auditWindows } from '../support/audit.ts';
+import { ScriptedDevice } from '../support/device.ts';
 import { startPipeline, startWeir } from '../support/pipeline.ts';
 import { prove, wrongs } from '../support/proof.ts';
 import { Traffic } from '../support/traffic.ts';
 
+const HOUR_MS = 3_600_000;
 /** Marks rows of before: nothing in Weir writes a revision like it. */
 const MARK = -77;
 
@@ -161,4 +163,66 @@ test('a rebuild that is killed leaves the old rows or the new ones, and the next
     },
   );
   assert.equal((await client.query(schemas)).rowCount, 0);
+});
+
+test('what retention has dropped is neither missing nor brought back', { timeout: 240_000 }, async (t) => {
+  const { space, mqttPort } = await startPipeline(t, {
+    env: { WEIR_RETENTION__INTERVAL: '1s', WEIR_EDGE__MAX_FUTURE: '15m' },
+  });
+  const client = await connect(t, space);
+  // A device that was offline for hours, and delivers what it kept; others are of now.
+  const old = new ScriptedDevice(t, { port: mqttPort, id: 'logger', qos: 1, window: 20 });
+  await old.start();
+  const began = Date.now() - 8 * HOUR_MS;
+  for (let seq = 0; seq < 4 * 60; seq++) {
+    const payload = JSON.stringify({ ts: began + seq * 60_000, seq, value: seq / 7 });
+    old.send({ topic: 'telemetry/v1/plant-1/logger/level', payload });
+  }
+  await old.settled();
+  const traffic = new Traffic(t, { mqttPort, devices: 4, hertz: 5 });
+  await traffic.start();
+  const dropped = async (): Promise<number> => {
+    const { rows } = await client.query<{ n: string }>('SELECT sum(dropped_chunks) AS n FROM retention');
+    return Number(rows[0]?.n ?? 0);
+  };
+  await until(async () => (await dropped()) >= 4, { deadlineMs: 90_000, what: 'chunks to expire' });
+  const before = await prove(space.env);
+  assert.deepEqual([before.code, wrongs(before)], [0, {}]);
+  const expired = before.levels[0]?.tally.expired ?? 0;
+  assert.ok(expired >= 200, `${expired} panes expired`);
+  const rows = async (): Promise<number[]> => {
+    const counts: number[] = [];
+    for (const table of ['windows_1s', 'windows_10s', 'windows_1m', 'windows_1h']) {
+      const { rows: found } = await client.query<{ n: string }>(
+        `SELECT count(*) AS n FROM ${table} JOIN series USING (series_id) WHERE device = 'logger'`,
+      );
+      counts.push(Number(found[0]?.n));
+    }
+    return counts;
+  };
+  const kept = await rows();
+  await mangle(client);
+  await startWeir(space.env, 'rebuild', '--yes');
+  assert.deepEqual(await rows(), kept);
+  const after = await prove(space.env);
+  assert.deepEqual([after.code, wrongs(after)], [0, {}]);
+  assert.ok((after.levels[0]?.tally.expired ?? 0) >= expired);
+
+  // It goes on where it stopped, with the windows that outlived their chunks.
+  const resumed = { ts: began + 4 * HOUR_MS + 500, seq: 4 * 60, value: 3 };
+  old.send({ topic: 'telemetry/v1/plant-1/logger/level', payload: JSON.stringify(resumed) });
+  await old.settled();
+  await traffic.stop();
+  await traffic.settled();
+  await until(
+    async () => {
+      const { rows: found } = await client.query<{ n: string }>(
+        `SELECT sum(count) AS n FROM windows_1h JOIN series USING (series_id) WHERE device = 'logger'`,
+      );
+      return Number(found[0]?.n) === 4 * 60 + 1;
+    },
+    { deadlineMs: 60_000, what: 'the hours of the logger' },
+  );
+  const last = await prove(space.env);
+  assert.deepEqual([last.code, wrongs(last)], [0, {}]);
 });
