@@ -77,7 +77,8 @@ class Lane {
   }
 
   aggregator(t: TestContext): Promise<SpawnedApp> {
-    return spawnApp(t, 'aggregator', { ...this.space.env, WEIR_TIMESCALE__URL: this.proxy.url });
+    const env = { ...this.space.env, WEIR_TIMESCALE__URL: this.proxy.url };
+    return spawnApp(t, 'aggregator', env, { readyMs: 60_000 }); // all lanes start at once
   }
 
   /** One record: closes the windows of the hour before at every level, and changes rows of the one before that. */
