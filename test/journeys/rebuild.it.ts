@@ -124,6 +124,18 @@ test('a rebuild that is killed leaves the old rows or the new ones, and the next
     });
   };
 
+  // Asked to end, it tidies up by itself.
+  const asked = startWeir(space.env, 'rebuild', '--yes');
+  const ended = assert.rejects(asked, (error: { code?: number }) => error.code === 130);
+  await until(() => activity(`query LIKE 'COPY windows%'`), {
+    deadlineMs: 60_000,
+    what: 'the fold',
+    everyMs: 2,
+  });
+  asked.child.kill('SIGINT');
+  await ended;
+  assert.equal((await client.query(schemas)).rowCount, 0);
+
   // While it folds.
   await killWhen('tables of the fold', async () => activity(`query LIKE 'COPY windows%'`));
   assert.ok(((await client.query(marked)).rows[0] as { panes: number }).panes > 0, 'the old rows stay');

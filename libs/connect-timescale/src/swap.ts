@@ -54,7 +54,7 @@ export async function swapIn(options: SwapOptions): Promise<number> {
       const busy = BUSY.has(sqlState(mapError(doing, error)) ?? '');
       if (!busy || attempt === attempts) throw mapError(doing, error);
       waiting('a long query or transaction holds the windows');
-      await delay(PAUSE_MS * attempt, undefined, { signal });
+      await delay(PAUSE_MS * attempt, undefined, { signal }).catch(() => undefined); // the loop throws the reason
     } finally {
       await client.end().catch(() => undefined);
     }
