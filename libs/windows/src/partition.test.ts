@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { LEVEL_COUNT, LEVEL_MS } from './levels.ts';
 import { exactQuantile, recompute } from './recompute.ts';
-import { bits, Harness, line, logs, OPTIONS, type Step, T0 } from './testing.ts';
+import { bits, Harness, jumpyLogs, line, logs, OPTIONS, type Step, T0 } from './testing.ts';
 import { type Figures, quantileOf, stddevOf } from './window.ts';
 
 const cutInto = (lines: readonly string[], sizes: readonly number[]): string[][] => {
@@ -20,7 +20,7 @@ const cutInto = (lines: readonly string[], sizes: readonly number[]): string[][]
 test('any split into records, commits, idle times and restarts gives the same rows, bit for bit', () => {
   fc.assert(
     fc.property(
-      logs,
+      fc.oneof(logs, jumpyLogs),
       fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
       fc.array(fc.constantFrom('go', 'go', 'commit', 'commit', 'idle', 'crash', 'commit-crash'), {
         minLength: 1,
@@ -59,6 +59,85 @@ test('any split into records, commits, idle times and restarts gives the same ro
     ),
     { numRuns: 400 },
   );
+});
+
+test('a restart behind any commit, with silence before or after it, changes no row', () => {
+  fc.assert(
+    fc.property(jumpyLogs, fc.boolean(), (lines, silent) => {
+      const records = cutInto(lines, [3]);
+      const run = (restartAt: number): Harness => {
+        const harness = new Harness(records);
+        for (let offset = 0; offset < records.length; offset++) {
+          harness.apply(offset);
+          // Commits at the same places in every run: the counts of duplicates and late readings must be equal too.
+          if (offset % 2 === 1) harness.commit();
+          if (offset !== restartAt) continue;
+          harness.commit(silent ? 1e9 : 0);
+          harness.restart();
+        }
+        harness.commit();
+        harness.commit(1e9);
+        return harness;
+      };
+      const whole = run(-1);
+      for (let restartAt = 0; restartAt < records.length; restartAt++) {
+        const restarted = run(restartAt);
+        assert.deepEqual(restarted.counts.stored, whole.counts.stored);
+        assert.deepEqual(restarted.counts.duplicate, whole.counts.duplicate);
+        assert.deepEqual(restarted.counts.late, whole.counts.late);
+        assert.deepEqual([...restarted.rows.keys()].sort(), [...whole.rows.keys()].sort());
+        for (const [key, row] of whole.rows) assert.equal(bits(restarted.rows.get(key)!), bits(row), key);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('an out-of-orderness that keeps many panes open changes no figure', () => {
+  const patient = { ...OPTIONS, outOfOrdernessMs: 45_000 };
+  fc.assert(
+    fc.property(logs, (lines) => {
+      const harness = new Harness(
+        lines.map((one) => [one]),
+        patient,
+      );
+      let crash = 36;
+      for (let offset = 0; offset < lines.length; offset++) {
+        harness.apply(offset);
+        if (offset % 11 === 10) harness.commit(offset % 3 === 0 ? 1e9 : 0);
+        if (offset !== crash) continue;
+        harness.restart();
+        offset = Number(harness.position.nextOffset) - 1;
+        crash += 37;
+      }
+      harness.commit();
+      harness.commit(1e9);
+      const plain = recompute(lines, patient);
+      assert.deepEqual([...harness.rows.keys()].sort(), [...plain.windows.keys()].sort());
+      for (const [key, want] of plain.windows) {
+        const row = harness.rows.get(key)!;
+        for (const field of ['count', 'sum', 'min', 'max', 'first', 'firstTs', 'last', 'lastTs'] as const)
+          assert.ok(row[field] === want[field], `${key} ${field}: ${row[field]} instead of ${want[field]}`);
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('a fleet that falls silent at once is handed out in parts', () => {
+  const lines = Array.from({ length: 3_000 }, (_, device) =>
+    line({ device, ts: T0, seq: 1, value: device, at: T0, dup: false }, device),
+  );
+  const harness = new Harness([lines]);
+  harness.apply(0);
+  harness.commit();
+  assert.equal(harness.rows.size, 3_000);
+  harness.commit(1e9);
+  assert.equal(harness.rows.size, 3_000 + 2_000 * (LEVEL_COUNT - 1));
+  assert.equal(harness.state.hasWork(1e9, 1n), true);
+  harness.commit(1e9);
+  assert.equal(harness.rows.size, 3_000 * LEVEL_COUNT);
+  assert.equal(harness.state.hasWork(1e9, 1n), false);
 });
 
 test('rows and counts equal the plain recomputation', () => {

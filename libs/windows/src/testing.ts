@@ -151,73 +151,97 @@ export interface Step {
   at: number;
   dup: boolean;
   mid?: number;
+  /** `value` when absent. */
+  metrics?: readonly string[];
 }
 
 let counter = 0;
 export function line(step: Step, n: number): string {
   const prefix = envelopePrefix({ edge: 'e/s', site: 'here', device: `d${step.device}`, via: 'mqtt' });
+  const { metrics, value } = step;
   const payload = JSON.stringify({
     ts: step.ts,
     ...(step.seq === null ? {} : { seq: step.seq }),
-    value: step.value,
+    ...(metrics === undefined
+      ? { value }
+      : { values: Object.fromEntries(metrics.map((metric, i) => [metric, value + i])) }),
   });
   const head = { n, at: step.at, qos: 1 as const, mid: step.mid ?? 1 + (n % 60_000), dup: step.dup };
   return encodeEnvelope(prefix, head, Buffer.from(payload)).toString('utf8').trimEnd();
 }
 
-/** Logs of a few devices: mostly forward, some back (out of order, late, too late), repeats and resends. */
-export const logs = fc
-  .array(
-    fc.record({
-      device: fc.integer({ min: 0, max: 2 }),
-      forward: fc.oneof(
-        { weight: 8, arbitrary: fc.integer({ min: 0, max: 1_500 }) },
-        { weight: 2, arbitrary: fc.integer({ min: 0, max: 40_000 }) },
-        { weight: 1, arbitrary: fc.integer({ min: 0, max: 900_000 }) },
-      ),
-      back: fc.oneof(
-        { weight: 8, arbitrary: fc.constant(0) },
-        { weight: 2, arbitrary: fc.integer({ min: 0, max: 5_000 }) },
-        { weight: 1, arbitrary: fc.integer({ min: 0, max: 90_000 }) },
-      ),
-      value: fc.oneof(
-        fc.double({ min: -1e6, max: 1e6, noNaN: true }),
-        fc.integer({ min: -3, max: 3 }),
-        fc.constant(20.5),
-      ),
-      kind: fc.constantFrom('new', 'new', 'new', 'new', 'new', 'no-seq', 'again', 'resent', 'flagged'),
-      pick: fc.nat(),
-    }),
-    { minLength: 1, maxLength: 120 },
-  )
-  .map((moves) => {
-    const clocks = [T0, T0, T0];
-    const sent: { step: Step; n: number }[] = [];
-    const lines: string[] = [];
-    let at = T0;
-    moves.forEach((move, n) => {
-      at += 20;
-      const old =
-        sent.length > 0 ? sent[sent.length - 1 - (move.pick % Math.min(sent.length, 50))] : undefined;
-      if (move.kind === 'resent' && old !== undefined) {
-        lines.push(line(old.step, old.n));
-        return;
-      }
-      const clock = (clocks[move.device] as number) + move.forward;
-      clocks[move.device] = clock;
-      let step: Step = {
-        device: move.device,
-        ts: clock - move.back,
-        seq: move.kind === 'no-seq' ? null : ++counter,
-        value: move.value,
-        at,
-        dup: false,
-        mid: 1 + (n % 60_000),
-      };
-      if (move.kind === 'again' && old !== undefined) step = { ...old.step, at };
-      if (move.kind === 'flagged' && old !== undefined) step = { ...old.step, at, dup: true };
-      sent.push({ step, n });
-      lines.push(line(step, n));
+/**
+ * Logs of a few devices with up to two metrics: mostly forward, some back (out of order, late, too late), repeats and
+ * resends.
+ * @param arrivalGap milliseconds between two arrivals
+ */
+const logsOf = (arrivalGap: fc.Arbitrary<number>) =>
+  fc
+    .array(
+      fc.record({
+        device: fc.integer({ min: 0, max: 2 }),
+        forward: fc.oneof(
+          { weight: 8, arbitrary: fc.integer({ min: 0, max: 1_500 }) },
+          { weight: 2, arbitrary: fc.integer({ min: 0, max: 40_000 }) },
+          { weight: 1, arbitrary: fc.integer({ min: 0, max: 900_000 }) },
+        ),
+        back: fc.oneof(
+          { weight: 8, arbitrary: fc.constant(0) },
+          { weight: 2, arbitrary: fc.integer({ min: 0, max: 5_000 }) },
+          { weight: 1, arbitrary: fc.integer({ min: 0, max: 90_000 }) },
+        ),
+        value: fc.oneof(
+          fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+          fc.integer({ min: -3, max: 3 }),
+          fc.constant(20.5),
+        ),
+        kind: fc.constantFrom('new', 'new', 'new', 'new', 'new', 'no-seq', 'again', 'resent', 'flagged'),
+        metrics: fc.constantFrom(undefined, undefined, undefined, ['other'], ['value', 'other']),
+        gap: arrivalGap,
+        pick: fc.nat(),
+      }),
+      { minLength: 1, maxLength: 120 },
+    )
+    .map((moves) => {
+      const clocks = [T0, T0, T0];
+      const sent: { step: Step; n: number }[] = [];
+      const lines: string[] = [];
+      let at = T0;
+      moves.forEach((move, n) => {
+        at += move.gap;
+        const old =
+          sent.length > 0 ? sent[sent.length - 1 - (move.pick % Math.min(sent.length, 50))] : undefined;
+        if (move.kind === 'resent' && old !== undefined) {
+          lines.push(line(old.step, old.n));
+          return;
+        }
+        const clock = (clocks[move.device] as number) + move.forward;
+        clocks[move.device] = clock;
+        let step: Step = {
+          device: move.device,
+          ts: clock - move.back,
+          seq: move.kind === 'no-seq' ? null : ++counter,
+          value: move.value,
+          at,
+          dup: false,
+          mid: 1 + (n % 60_000),
+          ...(move.metrics === undefined ? {} : { metrics: move.metrics }),
+        };
+        if (move.kind === 'again' && old !== undefined) step = { ...old.step, at };
+        if (move.kind === 'flagged' && old !== undefined) step = { ...old.step, at, dup: true };
+        sent.push({ step, n });
+        lines.push(line(step, n));
+      });
+      return lines;
     });
-    return lines;
-  });
+
+/** All arrivals within the duplicate horizon. */
+export const logs = logsOf(fc.constant(20));
+
+/** The clock of the edge jumps on, also beyond the duplicate horizon, and back. */
+export const jumpyLogs = logsOf(
+  fc.oneof(
+    { weight: 8, arbitrary: fc.integer({ min: 0, max: 3_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: -30_000, max: 300_000 }) },
+  ),
+);
