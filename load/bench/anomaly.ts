@@ -58,9 +58,9 @@ const SHOWN = { began: 'yes', ongoing: 'began before', missed: 'NO' } as const;
 function tableOf(labelled: readonly Labelled[], verdicts: readonly Verdict[]): string {
   return labelled
     .map(({ name, windows }, i) => {
-      const { found, falseAlarms, weeks, falseAlarmsPerWeek } = verdicts[i] as Verdict;
+      const { found, falseAlarms, weeks, falseAlarmsPerWeek, falseShare } = verdicts[i] as Verdict;
       return [
-        `${name}: ${falseAlarms.length} false alarms in ${weeks.toFixed(1)} weeks, ${falseAlarmsPerWeek.toFixed(2)} a week`,
+        `${name}: ${falseAlarms.length} false alarms in ${weeks.toFixed(1)} weeks, ${falseAlarmsPerWeek.toFixed(2)} a week; open ${(falseShare * 100).toFixed(1)} % of the time outside of the labelled windows`,
         ...windows.map(
           ([from, to], w) => `  labelled ${day(from)} – ${day(to)}: ${SHOWN[found[w] ?? 'missed']}`,
         ),
@@ -116,6 +116,7 @@ interface SignalRow {
   readonly falseAlarmsPerWeek: number;
   /** Of the worst series. */
   readonly worst: number;
+  readonly falseShare: number;
 }
 const SEEDS = [1, 2, 3];
 
@@ -126,6 +127,7 @@ function onSynthetic(say: (text: string) => void): SignalRow[] {
     let falseAlarms = 0;
     let weeks = 0;
     let worst = 0;
+    let share = 0;
     for (const fault of FAULTS) {
       for (const seed of SEEDS) {
         const one = synthetic({ signal, fault, seed, days: 42, stepMs: 5 * MINUTE_MS });
@@ -135,20 +137,22 @@ function onSynthetic(say: (text: string) => void): SignalRow[] {
         falseAlarms += verdict.falseAlarms.length;
         weeks += verdict.weeks;
         worst = Math.max(worst, verdict.falseAlarmsPerWeek);
+        share += verdict.falseShare;
       }
     }
-    return { signal, found, falseAlarmsPerWeek: falseAlarms / weeks, worst };
+    const falseShare = share / (FAULTS.length * SEEDS.length);
+    return { signal, found, falseAlarmsPerWeek: falseAlarms / weeks, worst, falseShare };
   });
 }
 
 function signalTable(rows: readonly SignalRow[]): string {
   const faults = FAULTS.filter((fault) => fault !== 'none');
   return [
-    `Synthetic series of six weeks, ${SEEDS.length} of each: faults found, false alarms a week (worst series)`,
+    `Synthetic series of six weeks, ${SEEDS.length} of each: faults found, false alarms a week (worst series), time in alarm without a fault`,
     `  ${'signal'.padEnd(16)}${faults.map((fault) => fault.padStart(8)).join('')}`,
     ...rows.map(
-      ({ signal, found, falseAlarmsPerWeek, worst }) =>
-        `  ${signal.padEnd(16)}${faults.map((fault) => `${found[fault]}/${SEEDS.length}`.padStart(8)).join('')}  ${falseAlarmsPerWeek.toFixed(2)} (${worst.toFixed(2)})`,
+      ({ signal, found, falseAlarmsPerWeek, worst, falseShare }) =>
+        `  ${signal.padEnd(16)}${faults.map((fault) => `${found[fault]}/${SEEDS.length}`.padStart(8)).join('')}  ${falseAlarmsPerWeek.toFixed(2)} (${worst.toFixed(2)})  ${(falseShare * 100).toFixed(1)} %`,
     ),
   ].join('\n');
 }

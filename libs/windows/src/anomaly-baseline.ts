@@ -74,7 +74,7 @@ export class Baseline {
   private usual: number[] = [0, Number.NaN, Number.NaN];
 
   constructor(options: BaselineOptions) {
-    this.seasons = [new Season(24, options.days, 3), new Season(168, options.weeks, 2)];
+    this.seasons = [new Season(24, options.days, 3), new Season(168, options.weeks, 1)];
     this.samples = [0, 1, 2].map(() => new RollingSample(options.horizonMs));
     this.fewest = options.fewest;
     this.delayMs = options.delayMs;

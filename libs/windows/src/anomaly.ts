@@ -23,8 +23,8 @@ export const ANOMALY = {
   /** Days and weeks over which the same hour is looked up. */
   days: 7,
   weeks: 4,
-  /** Scale of the level, at least this part of the scale of the values. */
-  levelFloor: 0.1,
+  /** Scale of the level, at least this part of the scale of the values: a level among the usual values is no failure. */
+  levelFloor: 1 / 3,
   /** Scale of the spread, in e-folds: changes of 10 % are usual. */
   spreadFloor: 0.1,
   /** B. Iglewicz, D. C. Hoaglin, "How to Detect and Handle Outliers", 1993. */
@@ -34,8 +34,7 @@ export const ANOMALY = {
   /** Scale of the largest deviations of a day, at least this part of them: of some 300 values, and of a few averages. */
   valueGrowth: 0.1,
   slowGrowth: 0.2,
-  /** An alarm ends when the score stayed below `clear` for `holdMs`. */
-  clear: 0.5,
+  /** An alarm ends when the score stayed below 1 for this long. */
   holdMs: DAY_MS,
 } as const;
 export type AnomalyParameters = { readonly [K in keyof typeof ANOMALY]: number };
@@ -120,6 +119,8 @@ export class AnomalyDetector {
   private hourMoved = 0;
   private hourSteps = 0;
   private readonly hours: Hour[] = [];
+  /** First hour that no gap as long as a level lies behind. */
+  private since = 0;
   /** z-scores at the end of the last whole hour. */
   private slow: { readonly at: number; readonly level: number | null; readonly spread: number | null } = {
     at: Number.NEGATIVE_INFINITY,
@@ -127,7 +128,6 @@ export class AnomalyDetector {
     spread: null,
   };
   private episode: AnomalyAlarm | null = null;
-  private hotAt = Number.NEGATIVE_INFINITY;
 
   constructor(parameters: AnomalyParameters = ANOMALY) {
     this.parameters = parameters;
@@ -232,12 +232,14 @@ export class AnomalyDetector {
     const { levelMs, spreadMs, levelFloor, spreadFloor } = this.parameters;
     const mean = this.hourSum / this.hourSlots;
     this.value.learnHour(hour, mean);
+    if (hour - (hours.at(-1)?.hour ?? Number.NEGATIVE_INFINITY) > levelMs / HOUR_MS) this.since = hour;
     hours.push({ hour, mean, moved: this.hourMoved, steps: this.hourSteps });
     this.hourSum = this.hourSlots = this.hourMoved = this.hourSteps = 0;
-    while ((hours[0] as Hour).hour <= hour - levelMs / HOUR_MS) hours.shift();
+    while ((hours[0] as Hour).hour <= hour - (2 * levelMs) / HOUR_MS) hours.shift();
 
-    const valueScale = this.value.expect((hour + 1) * HOUR_MS - 1)?.scale ?? 0;
-    const level = hours.length < (COVERAGE * levelMs) / HOUR_MS ? null : sum(hours, 'mean') / hours.length;
+    const own = this.value.expect((hour + 1) * HOUR_MS - 1)?.scale ?? 0;
+    const valueScale = Math.max(own, this.steps.medianAboveZero());
+    const level = this.levelAt(hour, levelMs / HOUR_MS);
     const recent = hours.filter((one) => one.hour > hour - spreadMs / HOUR_MS);
     const steps = sum(recent, 'steps');
     const still = Math.max(
@@ -254,6 +256,20 @@ export class AnomalyDetector {
       level: this.slowScore('level', level, levelFloor * valueScale),
       spread: this.slowScore('spread', spread, spreadFloor),
     };
+  }
+
+  /**
+   * Mean of the last `length` hours. A missing one counts as it was that long before, so that a gap in the night does
+   * not make a warm day.
+   */
+  private levelAt(hour: number, length: number): number | null {
+    if (hour - this.since + 1 < length) return null;
+    const means = new Map<number, number>();
+    for (const one of this.hours) means.set(((one.hour % length) + length) % length, one.mean);
+    if (means.size < COVERAGE * length) return null;
+    let total = 0;
+    for (const mean of means.values()) total += mean;
+    return total / means.size;
   }
 
   /** Scores the level or spread of the hours up to this one, then learns it. */
@@ -290,14 +306,10 @@ export class AnomalyDetector {
   }
 
   private follow(ts: number, score: number | null, cause: AnomalyCause | null): void {
-    const { clear, holdMs } = this.parameters;
-    if (ts - this.hotAt > holdMs) this.episode = null;
-    if (score === null || cause === null) return;
-    if (score >= 1) {
-      const { from, peak, cause: first } = this.episode ?? { from: ts, peak: 0, cause };
-      this.episode = { from, to: ts, cause: first, peak: Math.max(peak, score) };
-    }
-    if (this.episode !== null && score >= clear) this.hotAt = ts;
+    if (this.episode !== null && ts - this.episode.to > this.parameters.holdMs) this.episode = null;
+    if (score === null || cause === null || score < 1) return;
+    const { from, peak, cause: first } = this.episode ?? { from: ts, peak: 0, cause };
+    this.episode = { from, to: ts, cause: first, peak: Math.max(peak, score) };
   }
 }
 

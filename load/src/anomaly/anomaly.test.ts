@@ -8,7 +8,7 @@ const MINUTE_MS = 60_000;
 
 for (const labelled of readLabelled()) {
   test(`finds the labelled failures of ${labelled.name}`, (t) => {
-    const { found, falseAlarms, weeks, falseAlarmsPerWeek } = judge(
+    const { found, falseAlarms, weeks, falseAlarmsPerWeek, falseShare } = judge(
       labelled,
       scoreSeries(labelled.series).alarms,
     );
@@ -16,10 +16,11 @@ for (const labelled of readLabelled()) {
       t.diagnostic(`window of ${new Date(from).toISOString()}: ${found[i] === 'began' ? 'yes' : found[i]}`);
     });
     t.diagnostic(
-      `${falseAlarms.length} false alarms in ${weeks.toFixed(1)} weeks: ${falseAlarmsPerWeek.toFixed(2)} a week`,
+      `${falseAlarms.length} false alarms in ${weeks.toFixed(1)} weeks: ${falseAlarmsPerWeek.toFixed(2)} a week, ${(falseShare * 100).toFixed(1)} % of the time`,
     );
     assert.ok(found.length > 0 && found.every((one) => one === 'began'), found.join(', '));
     assert.ok(falseAlarmsPerWeek <= 1, `${falseAlarmsPerWeek} false alarms a week`);
+    assert.ok(falseShare < 0.1, `an alarm was open for ${falseShare} of the time in which nothing was wrong`);
   });
 }
 

@@ -41,6 +41,8 @@ export interface Verdict {
   readonly falseAlarms: readonly AnomalyAlarm[];
   readonly weeks: number;
   readonly falseAlarmsPerWeek: number;
+  /** Part of the time outside of labelled windows in which an alarm was open: one that never ends is one alarm too. */
+  readonly falseShare: number;
 }
 
 /** Alarms are counted whole: one episode from its first to its last flagged reading is one alarm. */
@@ -48,7 +50,11 @@ export function judge({ series, windows }: Labelled, alarms: readonly AnomalyAla
   const touches = ({ from, to }: AnomalyAlarm, [start, end]: readonly [number, number]): boolean =>
     from <= end && to >= start;
   const falseAlarms = alarms.filter((alarm) => !windows.some((window) => touches(alarm, window)));
-  const weeks = ((series.at(-1)?.ts ?? 0) - (series[0]?.ts ?? 0)) / WEEK_MS;
+  const span = (series.at(-1)?.ts ?? 0) - (series[0]?.ts ?? 0);
+  const weeks = span / WEEK_MS;
+  const inside = (from: number, to: number): number =>
+    windows.reduce((sum, [start, end]) => sum + Math.max(0, Math.min(to, end) - Math.max(from, start)), 0);
+  const flagged = alarms.reduce((sum, { from, to }) => sum + (to - from - inside(from, to)), 0);
   return {
     found: windows.map((window) => {
       const touching = alarms.filter((alarm) => touches(alarm, window));
@@ -58,5 +64,6 @@ export function judge({ series, windows }: Labelled, alarms: readonly AnomalyAla
     falseAlarms,
     weeks,
     falseAlarmsPerWeek: falseAlarms.length / weeks,
+    falseShare: flagged / (span - inside(series[0]?.ts ?? 0, series.at(-1)?.ts ?? 0)),
   };
 }

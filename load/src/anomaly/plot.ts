@@ -60,8 +60,8 @@ export function plot(
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${BOTTOM}" font-family="sans-serif" font-size="10">
 <rect width="100%" height="100%" fill="#fff"/><text x="4" y="14" font-size="13">${name}: values from ${round(low)} to ${round(high)}; labelled windows red, alarms blue; below the score, threshold 1</text>
 ${bars(weeks)}
-${bars(windows.map(([start, end]) => rect(start, end, TOP, HEIGHT, 'fill="#e5484d" opacity="0.22"')))}
 <path stroke="#b7d7f2" d="${bars(drawn.filter(([, { lows, highs }]) => lows < highs).map(([at, { lows, highs }]) => `M${at} ${y(lows)}V${y(highs)}`))}"/>
+${bars(windows.map(([start, end]) => rect(start, end, TOP, HEIGHT, 'fill="#e5484d" opacity="0.22"')))}
 <path stroke="#222" d="${bars(drawn.map(([at, { least, most }]) => `M${at} ${round(y(least) + 0.5)}V${round(y(most) - 0.5)}`))}"/>
 ${bars(alarms.map((alarm) => rect(alarm.from, alarm.to, TOP + HEIGHT + 3, 6, 'fill="#0b68cb"')))}
 <path stroke="#666" d="${bars(drawn.map(([at, { score }]) => `M${at} ${SCORE_TOP + SCORE_HEIGHT}V${scoreY(score)}`))}"/>
