@@ -109,7 +109,7 @@ export const anomaly = z
           isOpen: z.boolean().describe('It may still grow'),
         }),
       )
-      .describe('Episodes that reach into the range: a pause of a day ends one'),
+      .describe('Episodes that reach into the range: a day below 1 ends one'),
     points: z
       .array(
         z.object({
