@@ -92,8 +92,10 @@ test('an audit is clean through duplicates, late readings and restarts, and name
         `UPDATE ${table} SET max = max + 1e-9 WHERE series_id = 3 AND ts = (SELECT max(ts) FROM ${table} WHERE series_id = 3)`,
       );
     }
-    await client.query('UPDATE rollups_1m SET sum[1] = sum[1] + 1 WHERE rollup_id = 1');
-    await client.query('DELETE FROM rollups_1h WHERE rollup_id = 2');
+    await client.query(
+      'UPDATE rollups_1m SET sum[1] = sum[1] + 1 WHERE rollup_id = (SELECT min(rollup_id) FROM rollups_1m)',
+    );
+    await client.query('DELETE FROM rollups_1h WHERE rollup_id = (SELECT max(rollup_id) FROM rollups_1h)');
   });
   const sabotaged = await prove(space.env);
   assert.equal(sabotaged.code, 1);
