@@ -1,4 +1,4 @@
-import type { AlertList, DeviceList, Problem, Series, Status, Summary, WindowList } from '@weir/api';
+import type { AlertList, Anomaly, DeviceList, Problem, Series, Status, Summary, WindowList } from '@weir/api';
 
 /** What the gateway refused, or that it could not be reached; `message` is a sentence for the page. */
 export class ApiError extends Error {
@@ -54,6 +54,11 @@ export const api = {
     query: { site: string; metric: string; level?: string; points?: number; from: number },
     signal?: AbortSignal,
   ) => get<Series>(`${device(id)}/series`, query, signal),
+  anomaly: (
+    id: string,
+    query: { site: string; metric: string; level: string; from: number },
+    signal?: AbortSignal,
+  ) => get<Anomaly>(`${device(id)}/anomaly`, query, signal),
   alerts: (query: { state?: string; limit: number }, signal?: AbortSignal) =>
     get<AlertList>('/alerts', query, signal),
 };

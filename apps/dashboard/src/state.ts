@@ -46,7 +46,8 @@ export type Quantile = (typeof QUANTILES)[number];
 /** What is being looked at; kept in the address, so that it can be sent to a colleague. */
 export const device = signal<Pick<Device, 'id' | 'site'> | null>(null);
 export const metric = signal<string | null>(null);
-export const view = signal<'live' | 'windows'>('live');
+export const VIEWS = ['live', 'windows', 'anomaly'] as const;
+export const view = signal<(typeof VIEWS)[number]>('live');
 export const range = signal<RangeId>('15m');
 export const level = signal<Level>('auto');
 export const quantiles = signal<ReadonlySet<Quantile>>(new Set());
@@ -66,7 +67,7 @@ export function readAddress(): void {
   const site = query.get('site');
   if (id !== null && site !== null) device.value = { id, site };
   metric.value = query.get('metric');
-  view.value = oneOf(query.get('view'), ['live', 'windows'], 'live');
+  view.value = oneOf(query.get('view'), VIEWS, 'live');
   range.value = oneOf(
     query.get('range'),
     RANGES.map((one) => one.id),

@@ -187,6 +187,13 @@ test('without a mouse: skip link, device by keyboard, windows and their level, c
   await page.locator('[data-step="10 s"]').waitFor();
 });
 
+test('the score of the chosen metric is drawn, and says what it was learnt from', async (t) => {
+  const page = await open(t, { path: '/?site=hall&device=pump-1&view=anomaly&level=1s' });
+  await page.locator('[data-scored]', { hasText: /0 of \d+ windows scored/ }).waitFor();
+  await page.locator('.muted', { hasText: 'A first score takes an hour of values' }).waitFor();
+  await page.locator('input[name=View][value=anomaly]:checked').waitFor();
+});
+
 test('the device tells how far its windows are, and the chart what is final', async (t) => {
   const page = await open(t, { path: '/?site=hall&device=pump-1&view=windows&level=1s' });
   const facts = page.locator('.facts');

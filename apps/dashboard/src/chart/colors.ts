@@ -15,6 +15,7 @@ export function colors() {
     p50: read('p50'),
     p90: read('p90'),
     p99: read('p99'),
+    bad: read('bad'),
   };
   probe.remove();
   return found;

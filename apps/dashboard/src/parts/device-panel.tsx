@@ -20,6 +20,7 @@ import {
   sentence,
   view,
 } from '../state.ts';
+import { AnomalyChart } from './anomaly-chart.tsx';
 import { DeviceFacts } from './device-facts.tsx';
 import { LiveChart } from './live-chart.tsx';
 import { WindowsChart } from './windows-chart.tsx';
@@ -65,6 +66,7 @@ export function DevicePanel({ of }: { of: Device | undefined }) {
           options={[
             ['live', 'Live'],
             ['windows', 'Windows'],
+            ['anomaly', 'Anomaly'],
           ]}
           value={view.value}
           choose={(value) => {
@@ -79,11 +81,13 @@ export function DevicePanel({ of }: { of: Device | undefined }) {
       )}
       {summary.value !== null && <DeviceFacts of={summary.value} />}
       <Values summary={summary.value} shown={shown?.name} />
-      {view.value === 'windows' && <WindowControls />}
+      {view.value !== 'live' && <WindowControls />}
       {shown === undefined ? (
         <p class="muted">Waiting for the first stored value of this device.</p>
       ) : view.value === 'live' ? (
         <LiveChart id={chosen.id} site={chosen.site} metric={shown.name} unit={shown.unit} />
+      ) : view.value === 'anomaly' ? (
+        <AnomalyChart id={chosen.id} site={chosen.site} metric={shown.name} />
       ) : (
         <WindowsChart id={chosen.id} site={chosen.site} metric={shown.name} />
       )}
@@ -152,15 +156,17 @@ function WindowControls() {
           ))}
         </select>
       </label>
-      <fieldset class="toggles">
-        <legend class="sr-only">Quantiles</legend>
-        {QUANTILES.map((name) => (
-          <label key={name} class={`toggle ${name}`}>
-            <input type="checkbox" checked={quantiles.value.has(name)} onChange={toggle(name)} />
-            {name}
-          </label>
-        ))}
-      </fieldset>
+      {view.value === 'windows' && (
+        <fieldset class="toggles">
+          <legend class="sr-only">Quantiles</legend>
+          {QUANTILES.map((name) => (
+            <label key={name} class={`toggle ${name}`}>
+              <input type="checkbox" checked={quantiles.value.has(name)} onChange={toggle(name)} />
+              {name}
+            </label>
+          ))}
+        </fieldset>
+      )}
     </div>
   );
 }
