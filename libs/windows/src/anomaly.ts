@@ -3,7 +3,7 @@ import { RollingSample } from './anomaly-rolling.ts';
 import { Threshold } from './anomaly-threshold.ts';
 
 /**
- * The parameters, the same for every series; infra/decisions/0007-anomaly-score.md says why each has its value.
+ * The parameters, the same for every series; infra/decisions/0009-anomaly-score.md says why each has its value.
  */
 export const ANOMALY = {
   /** One reading of each slot is learnt. */
