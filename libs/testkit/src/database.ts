@@ -1,4 +1,4 @@
-import { WeirError } from '@weir/flow';
+import { retrying, WeirError } from '@weir/flow';
 import pg from 'pg';
 
 /** Whatever deletes rows, tables or databases calls this first: it lets pass nothing but a database of a test. */
@@ -21,7 +21,19 @@ export async function withDatabase<T>(url: string, work: (client: pg.Client) => 
   }
 }
 
+const INSUFFICIENT_PRIVILEGE = '42501';
+const REMOVE_MS = 15_000;
+
+/** Ends whoever is connected; an autovacuum worker, which only a superuser may end, is waited for. */
 export async function removeDatabase(adminUrl: string, database: string): Promise<void> {
   requireTestDatabase(database);
-  await withDatabase(adminUrl, (client) => client.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`));
+  const since = performance.now();
+  await withDatabase(adminUrl, (client) =>
+    retrying(() => client.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`), {
+      maxMs: 500,
+      shouldRetry: (error) =>
+        (error as { code?: unknown }).code === INSUFFICIENT_PRIVILEGE &&
+        performance.now() - since < REMOVE_MS,
+    }),
+  );
 }
