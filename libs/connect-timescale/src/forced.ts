@@ -2,6 +2,7 @@ import { TABLES } from '@weir/topology';
 import type { CountedReading, ForcedReading, PartitionState } from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Runner } from './database.ts';
+import { epochMs } from './windows.ts';
 
 /** Of one partition and transaction: the readings that count now, and those that were buried. */
 interface ForcedChange {
@@ -121,7 +122,7 @@ export interface RoundedReading {
 export function roundedReadings(runner: Runner): Promise<RoundedReading[]> {
   return runner.query<RoundedReading & Record<string, unknown>>(
     'reading what was brought back behind the retention',
-    `SELECT series_id AS "seriesId", (extract(epoch FROM ts) * 1000)::float8 AS ts, finest
+    `SELECT series_id AS "seriesId", ${epochMs('ts')} AS ts, finest
        FROM ${TABLES.forcedReadings} WHERE finest > 0`,
   );
 }

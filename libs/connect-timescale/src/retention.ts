@@ -5,6 +5,7 @@ import { readEdition } from './edition.ts';
 import { newestPane } from './kept.ts';
 import { fenced, type Lease } from './maintenance.ts';
 import { PANE_COLUMNS, WINDOW_COLUMNS } from './rows.ts';
+import { epochMs } from './windows.ts';
 
 /** How long the rows of one table are kept. */
 export interface RetentionRule {
@@ -97,7 +98,7 @@ function chunkMs(keepMs: number): number {
 async function alignChunks(database: Database, lease: Lease, rules: readonly RetentionRule[]): Promise<void> {
   const rows = await database.query<{ table: string; ms: number }>(
     'reading the length of chunks',
-    `SELECT hypertable_name AS table, (extract(epoch FROM time_interval) * 1000)::float8 AS ms
+    `SELECT hypertable_name AS table, ${epochMs('time_interval')} AS ms
        FROM timescaledb_information.dimensions WHERE hypertable_schema = current_schema()`,
   );
   for (const { table, keepMs } of rules) {
@@ -134,7 +135,7 @@ function readChunks(runner: Runner, tables: readonly string[]): Promise<Chunk[]>
 async function reference(runner: Runner): Promise<number | null> {
   const [row] = await runner.query<{ ms: number | null }>(
     'reading the newest chunk of panes',
-    `SELECT (extract(epoch FROM least(now(), max(range_end))) * 1000)::float8 AS ms
+    `SELECT ${epochMs('least(now(), max(range_end))')} AS ms
        FROM timescaledb_information.chunks
       WHERE hypertable_schema = current_schema() AND hypertable_name = $1`,
     [LEVELS[0].table],

@@ -10,6 +10,8 @@ import {
 } from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Runner, Transaction } from './database.ts';
+import { readExpiry } from './retention.ts';
+import { epochMs } from './windows.ts';
 
 export interface RollupOptions {
   readonly groupings: readonly Grouping[];
@@ -85,7 +87,7 @@ export function rollupPart({
     async open(runner: Runner, partition: number, state: PartitionState): Promise<PartitionRollups> {
       const rows = await runner.query<{ definition: string; since: number }>(
         `reading what partition ${partition} rolls up`,
-        `SELECT definition, (extract(epoch FROM since) * 1000)::float8 AS since
+        `SELECT definition, ${epochMs('since')} AS since
            FROM ${TABLES.rollupScopes} WHERE partition = $1`,
         [partition],
       );
@@ -95,10 +97,10 @@ export function rollupPart({
     async write(transaction: Transaction, handouts: readonly RollupHandout[]): Promise<void> {
       for (const { owner } of handouts) if (owner.unscoped) await writeScopes(transaction, owner);
       const ids = await findGroups(transaction, handouts);
-      const expired = await readExpired(transaction);
+      const expired = await readExpiry(transaction);
       let missing = 0;
       for (const [index, { table }] of ROLLUP_LEVELS.entries()) {
-        const before = expired.get(table) ?? Number.NEGATIVE_INFINITY;
+        const before = expired.get(table)?.getTime() ?? Number.NEGATIVE_INFINITY;
         const changes = handouts.flatMap((handout) =>
           handout.changes
             .filter(({ level, change }) => level === index + 1 && change.start >= before)
@@ -173,16 +175,6 @@ async function findGroups(
     handout.made = new Map(own.map(({ group }) => [group, ids.get(group) as number]));
   }
   return ids;
-}
-
-async function readExpired(runner: Runner): Promise<ReadonlyMap<string, number>> {
-  const rows = await runner.query<{ name: string; before: number }>(
-    'reading which roll-ups are expired',
-    `SELECT table_name AS name, (extract(epoch FROM expired_before) * 1000)::float8 AS before
-       FROM ${TABLES.retention} WHERE table_name = ANY($1::text[])`,
-    [ROLLUP_LEVELS.map(({ table }) => table)],
-  );
-  return new Map(rows.map(({ name, before }) => [name, before]));
 }
 
 interface KeyedChange {
@@ -260,9 +252,8 @@ const COLUMNS: readonly {
   { name: 'sketch', type: 'bytea', value: (row) => row.sketch },
 ];
 
-const ms = (column: string, as: string): string =>
-  `(extract(epoch FROM w.${column}) * 1000)::float8 AS "${as}"`;
-const STATE = `w.rollup_id AS id, ${ms('ts', 'start')}, ${ms('first_ts', 'firstTs')}, ${ms('last_ts', 'lastTs')},
+const STATE = `w.rollup_id AS id, ${epochMs('w.ts')} AS start, ${epochMs('w.first_ts')} AS "firstTs",
+  ${epochMs('w.last_ts')} AS "lastTs",
   w.min, w.max, w.first, w.last, w.count::float8, w.devices, w.sum, w.moment,
   w.first_device AS "firstDevice", w.last_device AS "lastDevice", w.sketch`;
 
@@ -333,7 +324,7 @@ export async function readRollups(runner: Runner, query: RollupQuery): Promise<R
     `finding the roll-ups of ${group}`,
     `SELECT (SELECT array_agg(rollup_id) FROM ${TABLES.rollups}
               WHERE definition = $1 AND name = $2 AND metric = $3) AS ids,
-            (SELECT (extract(epoch FROM coalesce(max(since), '-infinity')) * 1000)::float8
+            (SELECT ${epochMs("coalesce(max(since), '-infinity')")}
                FROM ${TABLES.rollupScopes} WHERE definition = $1) AS since`,
     [definition, group, metric],
   );

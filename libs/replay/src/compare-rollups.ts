@@ -1,4 +1,11 @@
-import { type Column, compareKeys, type TupleCursor, type Value, valuesOf } from '@weir/connect-timescale';
+import {
+  type Column,
+  compareKeys,
+  epochMs,
+  type TupleCursor,
+  type Value,
+  valuesOf,
+} from '@weir/connect-timescale';
 import { LEVELS, ROLLUP_LEVELS, TABLES } from '@weir/topology';
 import { type Figures, type Grouping, LEVEL_MS, RollupChanges, type RollupRow, Sketch } from '@weir/windows';
 import {
@@ -96,7 +103,7 @@ export async function compareRollups(
 async function readKnown({ live }: CompareOptions, groupings: readonly Grouping[]): Promise<Known> {
   const rows = await live.query<{ partition: number; definition: string; since: number }>(
     'reading what is rolled up',
-    `SELECT partition, definition, extract(epoch FROM since)::float8 * 1000 AS since FROM ${TABLES.rollupScopes}`,
+    `SELECT partition, definition, ${epochMs('since')} AS since FROM ${TABLES.rollupScopes}`,
   );
   const scopes = new Map<number, RollupScope[]>();
   for (const { partition, definition, since } of rows) {
