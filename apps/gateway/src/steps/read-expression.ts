@@ -8,12 +8,12 @@ import {
 import { type Expression, ExpressionError, parseExpression } from '@weir/expression';
 import { LEVELS } from '@weir/topology';
 import type { z } from 'zod';
-import { decodeCursor, encodeCursor } from '../http/cursor.ts';
+import { encodeCursor } from '../http/cursor.ts';
 import { ApiProblem } from '../http/problems.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
 import { onlySite } from './find-device.ts';
-import { levelFor, rangeOf } from './read-windows.ts';
+import { levelFor, pageStart, rangeOf } from './read-windows.ts';
 import { showFigures, time } from './show-figures.ts';
 
 /** An expression over the windows of one device, at every window of [from, to), oldest first. */
@@ -27,14 +27,7 @@ export function readExpression(store: Store, now: () => number = Date.now) {
     const { from, to } = rangeOf(query, now());
     const level = LEVELS.find((one) => one.name === query.level) ?? levelFor(to - from);
     const size = level.seconds * 1_000;
-    const first =
-      Math.ceil((query.cursor === undefined ? from : Number(decodeCursor(query.cursor, 1)[0])) / size) * size;
-    if (!(first >= from && first <= to + size)) {
-      throw new ApiProblem(
-        'bad-request',
-        'cursor: not one of this range; leave it out to begin at the first page.',
-      );
-    }
+    const first = Math.ceil(pageStart(query.cursor, from, to) / size) * size;
     const end = Math.min(to, first + limit * size);
     return {
       key: `expression:${JSON.stringify([name, site, expr, level.name, query.from, query.to, limit, query.cursor])}`,

@@ -14,7 +14,7 @@ import { decodeCursor, encodeCursor } from '../http/cursor.ts';
 import { ApiProblem } from '../http/problems.ts';
 import type { RollupStore } from '../store/rollups.ts';
 import type { Question } from './answer-cached.ts';
-import { levelFor, rangeOf } from './read-windows.ts';
+import { levelFor, pageStart, rangeOf } from './read-windows.ts';
 import { time, timeOrNull } from './show-figures.ts';
 
 /** The groups that have roll-ups, and of which metrics. */
@@ -44,13 +44,7 @@ export function readRollups(store: RollupStore, now: () => number = Date.now) {
     const { from, to } = rangeOf(query, now());
     const wanted = query.level ?? levelFor(to - from).name;
     const level = ROLLUP_LEVELS.find(({ name }) => name === wanted) ?? ROLLUP_LEVELS[0];
-    const start = query.cursor === undefined ? from : Number(decodeCursor(query.cursor, 1)[0]);
-    if (!(start >= from && start <= to)) {
-      throw new ApiProblem(
-        'bad-request',
-        'cursor: not one of this range; leave it out to begin at the first page.',
-      );
-    }
+    const start = pageStart(query.cursor, from, to);
     const { group, metric, limit } = query;
     const grouping = store.groupingOf(group);
     if (grouping === undefined) {

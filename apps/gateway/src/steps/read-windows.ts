@@ -35,6 +35,16 @@ export function rangeOf(
   return { from, to };
 }
 
+/** Where a page begins: at the cursor, which must lie in [from, end], else at `from`. Epoch milliseconds. */
+export function pageStart(cursor: string | undefined, from: number, end: number): number {
+  const start = cursor === undefined ? from : Number(decodeCursor(cursor, 1)[0]);
+  if (start >= from && start <= end) return start;
+  throw new ApiProblem(
+    'bad-request',
+    'cursor: not one of this range; leave it out to begin at the first page.',
+  );
+}
+
 /** Windows of one metric of a device in [from, to), oldest first. */
 export function readWindows(store: Store, now: () => number = Date.now) {
   return function readWindows(
@@ -43,13 +53,7 @@ export function readWindows(store: Store, now: () => number = Date.now) {
   ): Question<typeof windowList> {
     const { from, to } = rangeOf(query, now());
     const level = LEVELS.find((one) => one.name === query.level) ?? levelFor(to - from);
-    const start = query.cursor === undefined ? from : Number(decodeCursor(query.cursor, 1)[0]);
-    if (!(start >= from && start <= to)) {
-      throw new ApiProblem(
-        'bad-request',
-        'cursor: not one of this range; leave it out to begin at the first page.',
-      );
-    }
+    const start = pageStart(query.cursor, from, to);
     const { site, metric, limit } = query;
     return {
       // Without `to` the question is "until now": the same for everybody who asks it within the time to live.
