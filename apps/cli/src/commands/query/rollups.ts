@@ -2,7 +2,8 @@ import type { RollupList, RollupWindowList } from '@weir/api';
 import { ROLLUP_LEVELS } from '@weir/topology';
 import { Command, Option } from 'commander';
 import { askGateway } from '../../gateway.ts';
-import { figure, Output, type Terminal, table } from '../../output.ts';
+import { Output, type Terminal, table } from '../../output.ts';
+import { figureColumns } from './figure-columns.ts';
 
 export function rollupsCommand(terminal: Terminal): Command {
   return new Command('rollups')
@@ -39,13 +40,7 @@ export function rollupsCommand(terminal: Terminal): Command {
           [
             { title: `START (${answer.level})`, value: (one) => one.start },
             { title: 'DEVICES', value: (one) => one.devices, ...right },
-            { title: 'COUNT', value: (one) => one.count, ...right },
-            { title: 'MEAN', value: (one) => figure(one.mean), ...right },
-            { title: 'STDDEV', value: (one) => figure(one.stddev), ...right },
-            { title: 'MIN', value: (one) => figure(one.min), ...right },
-            { title: 'P50', value: (one) => figure(one.p50), ...right },
-            { title: 'P99', value: (one) => figure(one.p99), ...right },
-            { title: 'MAX', value: (one) => figure(one.max), ...right },
+            ...figureColumns<RollupWindowList['windows'][number]>((one) => one),
           ],
           answer.windows,
           `No windows of ${metric} of ${group} between ${answer.from} and ${answer.to}.`,

@@ -3,6 +3,7 @@ import { LEVELS } from '@weir/topology';
 import { Command, Option } from 'commander';
 import { askGateway } from '../../gateway.ts';
 import { figure, Output, type Terminal, table } from '../../output.ts';
+import { figureColumns } from './figure-columns.ts';
 
 export function seriesCommand(terminal: Terminal): Command {
   return new Command('series')
@@ -29,13 +30,7 @@ export function seriesCommand(terminal: Terminal): Command {
             [
               { title: 'START', value: ({ start }) => start },
               { title: 'STATE', value: stateOf },
-              { title: 'COUNT', value: ({ figures }) => figures?.count, ...right },
-              { title: 'MEAN', value: ({ figures }) => figure(figures?.mean ?? null), ...right },
-              { title: 'STDDEV', value: ({ figures }) => figure(figures?.stddev ?? null), ...right },
-              { title: 'MIN', value: ({ figures }) => figure(figures?.min ?? null), ...right },
-              { title: 'MEDIAN', value: ({ figures }) => figure(figures?.median ?? null), ...right },
-              { title: 'P99', value: ({ figures }) => figure(figures?.p99 ?? null), ...right },
-              { title: 'MAX', value: ({ figures }) => figure(figures?.max ?? null), ...right },
+              ...figureColumns<Series['points'][number]>(({ figures }) => figures, 'MEDIAN'),
               { title: 'CHANGE/S', value: ({ figures }) => figure(figures?.rateOfChange ?? null), ...right },
             ],
             answer.points,

@@ -2,6 +2,7 @@ import { VIEW_KINDS, type View } from '@weir/api';
 import { Command, Option } from 'commander';
 import { askGateway } from '../../gateway.ts';
 import { figure, Output, type Terminal, table } from '../../output.ts';
+import { figureColumns } from './figure-columns.ts';
 
 export function viewsCommand(terminal: Terminal): Command {
   return new Command('views')
@@ -39,13 +40,7 @@ function pointsOf({ kind, points }: View): string {
   return table(
     [
       { title: 'START', value: ({ start }) => start },
-      { title: 'COUNT', value: ({ figures }) => figures?.count, ...right },
-      { title: 'MEAN', value: ({ figures }) => figure(figures?.mean ?? null), ...right },
-      { title: 'STDDEV', value: ({ figures }) => figure(figures?.stddev ?? null), ...right },
-      { title: 'MIN', value: ({ figures }) => figure(figures?.min ?? null), ...right },
-      { title: 'MEDIAN', value: ({ figures }) => figure(figures?.median ?? null), ...right },
-      { title: 'P99', value: ({ figures }) => figure(figures?.p99 ?? null), ...right },
-      { title: 'MAX', value: ({ figures }) => figure(figures?.max ?? null), ...right },
+      ...figureColumns<View['points'][number]>(({ figures }) => figures, 'MEDIAN'),
     ],
     points,
   );

@@ -3,6 +3,7 @@ import { LEVELS } from '@weir/topology';
 import { Command, Option } from 'commander';
 import { askGateway } from '../../gateway.ts';
 import { figure, Output, type Terminal, table } from '../../output.ts';
+import { figureColumns } from './figure-columns.ts';
 
 export function windowsCommand(terminal: Terminal): Command {
   return new Command('windows')
@@ -23,13 +24,7 @@ export function windowsCommand(terminal: Terminal): Command {
         table(
           [
             { title: `START (${answer.level})`, value: (one) => one.start },
-            { title: 'COUNT', value: (one) => one.count, ...right },
-            { title: 'MEAN', value: (one) => figure(one.mean), ...right },
-            { title: 'STDDEV', value: (one) => figure(one.stddev), ...right },
-            { title: 'MIN', value: (one) => figure(one.min), ...right },
-            { title: 'P50', value: (one) => figure(one.p50), ...right },
-            { title: 'P99', value: (one) => figure(one.p99), ...right },
-            { title: 'MAX', value: (one) => figure(one.max), ...right },
+            ...figureColumns<WindowList['windows'][number]>((one) => one),
             { title: 'LAST', value: (one) => figure(one.last), ...right },
           ],
           answer.windows,
