@@ -1,4 +1,5 @@
 export * from './alerts.ts';
+export * from './audit-trail.ts';
 export * from './commit-part.ts';
 export * from './database.ts';
 export * from './derivations.ts';

@@ -25,6 +25,7 @@ export const TABLES = {
   alertRuleState: 'alert_rule_state',
   forcedReadings: 'forced_readings',
   deadLetterReplays: 'dead_letter_replays',
+  auditTrail: 'audit_trail',
   maintenance: 'maintenance',
   retention: 'retention',
   windowsKept: 'windows_kept',
