@@ -1,6 +1,7 @@
 import type { Problem } from '@weir/api';
 import { errorMessage, WeirError } from '@weir/flow';
 import { PORTS } from '@weir/topology';
+import { caller } from './caller.ts';
 import { effectiveConfig } from './settings.ts';
 
 export interface GatewayOptions {
@@ -14,6 +15,26 @@ export function gatewayBase(options: GatewayOptions): string {
   return `http://127.0.0.1:${PORTS.gateway + ports.offset}`;
 }
 
+type Parameters = Readonly<Record<string, string | undefined>>;
+
+export interface GatewayRequest {
+  readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly parameters?: Parameters;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Who asks, for the audit trail; the user of this command when it is left out. */
+  readonly actor?: string | undefined;
+}
+
+export interface GatewayAnswer<T> {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Undefined when the answer has no body. */
+  readonly body: T;
+}
+
 /**
  * Asks the gateway's API. Undefined parameters are left out.
  * @throws WeirError WEIR_CONNECT_FAILED, WEIR_REJECTED with the problem's own sentence.
@@ -21,9 +42,34 @@ export function gatewayBase(options: GatewayOptions): string {
 export async function askGateway<T>(
   options: GatewayOptions,
   path: string,
-  parameters: Readonly<Record<string, string | undefined>> = {},
+  parameters: Parameters = {},
   timeoutMs = 10_000,
 ): Promise<T> {
+  return (await request<T>(options, path, parameters, {}, timeoutMs)).body;
+}
+
+/** Has the gateway change something, in the name of the caller. Throws as `askGateway` does. */
+export function tellGateway<T>(
+  options: GatewayOptions,
+  { method, path, parameters = {}, body, headers = {}, actor = caller() }: GatewayRequest,
+  timeoutMs = 30_000,
+): Promise<GatewayAnswer<T>> {
+  // The bytes of a header are given one character each.
+  const named = { ...headers, 'x-weir-actor': Buffer.from(actor).toString('latin1') };
+  const init =
+    body === undefined
+      ? { method, headers: named }
+      : { method, headers: { ...named, 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  return request<T>(options, path, parameters, init, timeoutMs);
+}
+
+async function request<T>(
+  options: GatewayOptions,
+  path: string,
+  parameters: Parameters,
+  init: RequestInit,
+  timeoutMs: number,
+): Promise<GatewayAnswer<T>> {
   const base = gatewayBase(options);
   const url = new URL(`/api/v1${path}`, base);
   for (const [name, value] of Object.entries(parameters)) {
@@ -32,8 +78,8 @@ export async function askGateway<T>(
   let response: Response;
   let body: unknown;
   try {
-    response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
-    body = await response.json();
+    response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs) });
+    body = response.status === 204 ? undefined : await response.json();
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
     throw new WeirError(
@@ -43,7 +89,7 @@ export async function askGateway<T>(
       error,
     );
   }
-  if (response.ok) return body as T;
+  if (response.ok) return { status: response.status, headers: response.headers, body: body as T };
   const { title, detail, errors } = body as Partial<Problem>;
   const parts = (errors ?? []).map(({ path: where, message }) => `\n  ${where}: ${message}`).join('');
   throw new WeirError(

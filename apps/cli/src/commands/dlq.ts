@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { hostname, userInfo } from 'node:os';
 import { openLogReader, openProducer } from '@weir/connect-kafka';
 import { finishReplay, openDatabase, recordReplay } from '@weir/connect-timescale';
 import { WeirError } from '@weir/flow';
 import { kafkaTopology } from '@weir/topology';
 import { Command, Option } from 'commander';
+import { caller } from '../caller.ts';
 import {
   type LateSummary,
   type LetterFilter,
@@ -40,14 +40,6 @@ function filterOf({ device, site, from, to, id }: Options): LetterFilter {
     ...(to === undefined ? {} : { to: timeOf('--to', to) }),
     ...(id === undefined ? {} : { id }),
   };
-}
-
-function caller(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`;
-  } catch {
-    return hostname(); // a user without an entry in the system's list
-  }
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
