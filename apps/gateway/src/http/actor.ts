@@ -7,10 +7,9 @@ const LONGEST = 200;
 export function actorOf(request: Pick<FastifyRequest, 'headers' | 'ip'>): string {
   const header = request.headers['x-weir-actor'];
   const bytes = Buffer.from(typeof header === 'string' ? header : '', 'latin1');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not reach a terminal
   const name = bytes
     .toString(isUtf8(bytes) ? 'utf8' : 'latin1')
-    .replace(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
+    .replace(/\p{Cc}/gu, ' ')
     .trim();
   return name === '' ? request.ip : [...name].slice(0, LONGEST).join('');
 }
