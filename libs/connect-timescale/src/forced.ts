@@ -48,7 +48,7 @@ export function forcedReadings({ replaysFrom }: ForcedOptions = {}): CommitPart<
           const refused = waiting.filter(({ identity, origin }) => {
             const wasCounted = known.get(identity);
             if (wasCounted !== undefined) return wasCounted;
-            return replaysFrom !== undefined && origin >= replaysFrom(partition);
+            return replaysFrom !== undefined && origin !== null && origin >= replaysFrom(partition);
           });
           counted = [...counted, ...state.settleForced(new Set(refused.map(({ identity }) => identity)))];
         },

@@ -42,12 +42,12 @@ export interface Envelope {
   readonly payloadText?: string;
 }
 
-/** Marks a line that is in the log again: these of its readings count now, although they are late. */
+/** Marks a line that a replay of dead letters sent: these of its readings count now, although they are late. */
 export interface Forced {
-  /** Offset (decimal) of the record that they were buried from; it lies in the same partition. */
-  readonly offset: string;
-  /** Indexes among the readings of the line, ascending. */
-  readonly readings: readonly number[];
+  /** Offset (decimal) of the record that they were buried from; it lies in the same partition. Absent: of none. */
+  readonly offset?: string;
+  /** Indexes among the readings of the line, ascending. Absent: all, also those that are derived from them. */
+  readonly readings?: readonly number[];
   /** The replay that sent the line. */
   readonly task: string;
 }

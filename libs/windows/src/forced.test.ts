@@ -121,6 +121,55 @@ test('in any order, several times, between live lines and across restarts the fi
   );
 });
 
+/** Payloads that an edge refused and somebody repaired: lines that the log never held. */
+const repaired = fc
+  .array(
+    fc.record({
+      device: fc.integer({ min: 0, max: 4 }),
+      back: fc.integer({ min: -100_000, max: 100_000 }),
+      numbered: fc.boolean(),
+      value: fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+    }),
+    { minLength: 1, maxLength: 10 },
+  )
+  .map((all) =>
+    all.map(({ device, back, numbered, value }, i) => {
+      const step = { device, ts: T0 - back, seq: numbered ? 1e6 + i : null, value, at: T0, dup: false };
+      return line({ ...step, metrics: ['a', 'b'] }, 1e6 + i);
+    }),
+  );
+
+test('readings of lines that the log never held count once, as if they had come in time', () => {
+  fc.assert(
+    fc.property(logs, plans, repaired, fc.integer({ min: 1, max: 3 }), (lines, plan, fresh, times) => {
+      const replays = [
+        ...lateLetters(lines).map(replayOf),
+        ...fresh.map((text) => forceLine(text, { task: 't' })),
+      ];
+      const harness = run(single([...lines, ...Array(times).fill(replays).flat()]), plan);
+      const plain = recompute([...lines, ...fresh], EVER);
+      assert.deepEqual([...harness.rows.keys()].sort(), [...plain.windows.keys()].sort());
+      for (const [key, want] of plain.windows) {
+        const row = harness.rows.get(key)!;
+        for (const field of ['count', 'min', 'max', 'firstTs', 'lastTs'] as const)
+          assert.ok(row[field] === want[field], `${key} ${field}: ${row[field]} instead of ${want[field]}`);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test('a replayed line that holds no reading is buried, not dropped', () => {
+  const bad = forceLine(line({ device: 0, ts: Number.NaN, seq: 1, value: 1, at: T0, dup: false }, 1), {
+    task: 't',
+  });
+  const harness = run([[bad.replace('"ts":null', '"ts":"never"')]], ['commit']);
+  assert.deepEqual(
+    harness.letters.map(({ reason }) => reason),
+    ['schema'],
+  );
+});
+
 test('wherever a log with replays is cut into commits and restarts, the rows are the same bits', () => {
   fc.assert(
     fc.property(
@@ -295,9 +344,10 @@ test('a line that says forced without sense is buried', () => {
   const bad = [
     'null',
     '{}',
-    '{"offset":5,"readings":[0]}',
-    '{"offset":"5","readings":[-1]}',
-    '{"offset":"x","readings":[]}',
+    '{"offset":"5","readings":[0]}',
+    '{"offset":5,"readings":[0],"task":"t"}',
+    '{"offset":"5","readings":[-1],"task":"t"}',
+    '{"offset":"x","readings":[],"task":"t"}',
   ];
   const harness = run(
     bad.map((text) => [`{"forced":${text},${good.slice(1)}`]),

@@ -23,8 +23,8 @@ export interface ForcedReading {
   readonly identity: string;
   /** Record that holds the replay. */
   readonly offset: bigint;
-  /** Record that the reading was buried from. */
-  readonly origin: bigint;
+  /** Record that the reading was buried from; null when no record ever held it, as of a payload that the edge refused. */
+  readonly origin: bigint | null;
 }
 
 /** A forced reading that counts now. */

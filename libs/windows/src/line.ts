@@ -51,12 +51,15 @@ function checkEnvelope(envelope: Envelope): void {
 }
 
 function checkForced(forced: unknown): void {
-  const { offset, readings } = (forced ?? {}) as Partial<Record<keyof Forced, unknown>>;
+  const { offset, readings, task } = (forced ?? {}) as Partial<Record<keyof Forced, unknown>>;
   const whole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-  if (typeof offset !== 'string' || !/^\d{1,19}$/.test(offset))
-    throw new EnvelopeError('a replay needs the offset that its readings were buried from');
-  if (!Array.isArray(readings) || !readings.every(whole))
-    throw new EnvelopeError('a replay needs the indexes of its readings');
+  if (typeof task !== 'string') throw new EnvelopeError('a replay names its task');
+  if (offset !== undefined && (typeof offset !== 'string' || !/^\d{1,19}$/.test(offset)))
+    throw new EnvelopeError(
+      'a replay names the offset that its readings were buried from as a text of digits',
+    );
+  if (readings !== undefined && (!Array.isArray(readings) || !readings.every(whole)))
+    throw new EnvelopeError('a replay names its readings by their indexes');
 }
 
 function checkNames({ site, device, metric }: Envelope): void {

@@ -1,4 +1,4 @@
-import type { Envelope, Forced, Reading } from '@weir/reading';
+import type { Envelope, Forced, Reading, Refusal } from '@weir/reading';
 import { ARRIVAL_TICK_MS, Arrivals, hashText } from './arrivals.ts';
 import { LATE, MERGED, type NeededRows, paneOf, WindowEngine } from './engine.ts';
 import { type CountedReading, type ForcedReading, ForcedReadings, lateIdentity } from './forced.ts';
@@ -130,9 +130,14 @@ export class PartitionState {
     now: number,
   ): number {
     const { at, edge, n } = envelope;
-    const origin = envelope.forced === undefined ? offset : BigInt(envelope.forced.offset);
+    const origin = BigInt(envelope.forced?.offset ?? offset);
     const readings = this.derive?.(envelope, sent, origin) ?? sent;
-    if (envelope.forced !== undefined) return replay ? 0 : this.park(offset, envelope, readings, now);
+    if (envelope.forced !== undefined) {
+      if (replay) return 0;
+      // Refused parts of a line that was in the log before became letters then.
+      if (envelope.forced.offset === undefined) this.buryRefused(offset, index, line, envelope, refusals);
+      return this.park(offset, envelope, readings, envelope.forced, now);
+    }
     if (at > this.clock) this.clock = at;
     const since = this.horizon();
     const device = known ?? this.device(envelope.site, envelope.device);
@@ -166,13 +171,21 @@ export class PartitionState {
       this.bury('late', offset, index, line, text, late, envelope.device, at);
       this.counts.late += late.length;
     }
-    const refusal = refusals[0];
-    if (refusal !== undefined && !resent) {
-      const { reason, message } = refusal;
-      this.bury(reason as BuriedLine['reason'], offset, index, line, message, null, envelope.device, at);
-      this.counts.undecodable++;
-    }
+    if (!resent) this.buryRefused(offset, index, line, envelope, refusals);
     return readings.length;
+  }
+
+  private buryRefused(
+    offset: bigint,
+    index: number,
+    line: string,
+    { device, at }: Envelope,
+    [refusal]: readonly Refusal[],
+  ): void {
+    if (refusal === undefined) return;
+    const { reason, message } = refusal;
+    this.bury(reason as BuriedLine['reason'], offset, index, line, message, null, device, at);
+    this.counts.undecodable++;
   }
 
   private tell(
@@ -211,16 +224,22 @@ export class PartitionState {
    * A line that a replay sent. Nothing of its transport counts (its `edge` and `n` were folded long ago), nor is it an
    * arrival of the device: a rejected reading is remembered to recognise the device's repetition, and a replay is none.
    */
-  private park(offset: bigint, envelope: Envelope, readings: readonly Reading[], now: number): number {
-    const { offset: origin, readings: indexes } = envelope.forced as Forced;
+  private park(
+    offset: bigint,
+    envelope: Envelope,
+    readings: readonly Reading[],
+    { offset: from, readings: indexes = [...readings.keys()] }: Forced,
+    now: number,
+  ): number {
     const device = this.device(envelope.site, envelope.device);
+    const origin = from === undefined ? null : BigInt(from);
     for (const index of indexes) {
       const reading = readings[index];
       // A derived metric that is no longer defined has no reading any more.
       if (reading === undefined) continue;
       const series = this.seriesOf(device, reading);
       const pane = paneOf(reading.ts);
-      const forced = { identity: lateIdentity(envelope, reading, index), offset, origin: BigInt(origin) };
+      const forced = { identity: lateIdentity(envelope, reading, index), offset, origin };
       this.forced.park({ device, series, pane, ts: reading.ts, value: reading.value, forced });
       // As if it counted: if it did before, its pane is a row already, and nothing here says more than that row.
       this.engine.touch(device.index, pane, now);
