@@ -27,7 +27,7 @@ export const VERSIONS = {
 
 const USE_CONTAINERS = 'or use `docker compose up` instead.';
 /** Raise when the recipe of a root folder changes. */
-const ROOT_RECIPE = 1;
+const ROOT_RECIPES = { servers: 1, extras: 2 } as const;
 
 export interface Provisioned {
   /** Debian root folder with RabbitMQ, Redis and PostgreSQL; never written after it is built. */
@@ -123,9 +123,9 @@ async function mmdebstrap(onLine: (line: string) => void): Promise<string> {
   return need('mmdebstrap', 'Install it by hand (apt-get install mmdebstrap)');
 }
 
-function debianRoot(name: string, what: string, packages: readonly string[]): Build {
+function debianRoot(name: keyof typeof ROOT_RECIPES, what: string, packages: readonly string[]): Build {
   return {
-    key: `${name}-${VERSIONS.debian}.${ROOT_RECIPE}`,
+    key: `${name}-${VERSIONS.debian}.${ROOT_RECIPES[name]}`,
     what,
     async build(folder, onLine) {
       const program = await mmdebstrap(onLine);
@@ -150,8 +150,9 @@ const serversRoot = debianRoot('servers', 'RabbitMQ, Redis, PostgreSQL and Times
   'postgresql-17',
   'postgresql-17-timescaledb',
 ]);
-const extrasRoot = debianRoot('extras', 'promtool, docker-compose and mosquitto (for tests)', [
+const extrasRoot = debianRoot('extras', 'promtool, Alertmanager, docker-compose and mosquitto (for tests)', [
   'prometheus',
+  'prometheus-alertmanager',
   'docker-compose',
   'mosquitto',
   'mosquitto-clients',
@@ -246,7 +247,7 @@ export async function provision(onProgress: OnProgress = () => {}): Promise<Prov
   return { root: join(root, 'root'), kafkaLib: join(kafka, 'lib'), java, minio: join(minio, 'bin', 'minio') };
 }
 
-/** Debian root folder with promtool, docker-compose and mosquitto, built on demand; only tests use it. */
+/** Debian root folder with promtool, Alertmanager, docker-compose and mosquitto, built on demand; only tests use it. */
 export async function provisionExtras(onProgress: OnProgress = () => {}): Promise<string> {
   requireRoot();
   return join(await cached(extrasRoot, onProgress), 'root');
