@@ -206,6 +206,7 @@ const apps: Readonly<Record<string, Service>> = {
   aggregator: app('aggregator', ['aggregatorHttp']),
   archiver: app('archiver', ['archiverHttp']),
   alerter: app('alerter', ['alerterHttp']),
+  'dead-letters': app('dead-letters', ['deadLettersHttp']),
   gateway: app('gateway', ['gateway'], {}, ['redis']),
 };
 

@@ -6,7 +6,7 @@ import { openStore } from '@weir/connect-minio';
 import { applyTopology, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
 import { migrate, openDatabase } from '@weir/connect-timescale';
 import { retrying, WeirError } from '@weir/flow';
-import { archiveBucket, kafkaTopology } from '@weir/topology';
+import { archiveBucket, deadLetterBucket, kafkaTopology } from '@weir/topology';
 import { ROOT } from './paths.ts';
 import { quietLogger } from './settings.ts';
 
@@ -40,6 +40,7 @@ export function topologyParts(config: Config): readonly TopologyPart[] {
   const { namespace, kafka, rabbitmq, timescale, minio } = config;
   const { readings, deadLetters } = kafkaTopology(namespace, config.retention);
   const bucket = archiveBucket(namespace);
+  const letters = deadLetterBucket(namespace);
   return [
     {
       name: 'kafka',
@@ -72,11 +73,12 @@ export function topologyParts(config: Config): readonly TopologyPart[] {
     },
     {
       name: 'minio',
-      what: `bucket ${bucket}`,
+      what: `buckets ${bucket}, ${letters}`,
       async apply() {
         const store = openStore(minio);
         try {
           await store.ensureBucket(bucket, archiveRetention(config.retention));
+          await store.ensureBucket(letters);
         } finally {
           store.close();
         }
@@ -90,6 +92,7 @@ export function topologyChecks(config: Config): readonly TopologyCheck[] {
   const { namespace, kafka, rabbitmq, timescale, minio } = config;
   const { readings, deadLetters } = kafkaTopology(namespace, config.retention);
   const bucket = archiveBucket(namespace);
+  const letters = deadLetterBucket(namespace);
   return [
     {
       name: 'kafka',
@@ -132,11 +135,12 @@ export function topologyChecks(config: Config): readonly TopologyCheck[] {
     },
     {
       name: 'minio',
-      what: `bucket ${bucket} and its rules`,
+      what: `bucket ${bucket} and its rules, bucket ${letters}`,
       async differences() {
         const store = openStore(minio);
         try {
-          return await store.retentionDifferences(bucket, archiveRetention(config.retention));
+          const rules = await store.retentionDifferences(bucket, archiveRetention(config.retention));
+          return [...rules, ...((await store.hasBucket(letters)) ? [] : missing([letters]))];
         } catch (error) {
           if (error instanceof WeirError && error.code === 'WEIR_STATE') return missing([bucket]);
           throw error;

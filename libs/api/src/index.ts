@@ -1,5 +1,6 @@
 export * from './alerts.ts';
 export * from './common.ts';
+export * from './dead-letters.ts';
 export * from './devices.ts';
 export * from './expressions.ts';
 export * from './live.ts';

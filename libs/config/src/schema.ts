@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { aggregatorSection, alerterSection, archiverSection, gatewaySection } from './sections/consumers.ts';
+import { deadLettersSection } from './sections/dead-letters.ts';
 import { derivedSection } from './sections/derived.ts';
 import { edgeSection } from './sections/edge.ts';
 import { checkRetention, retentionSection } from './sections/retention.ts';
@@ -34,6 +35,7 @@ export const schema = z
     archiver: archiverSection,
     alerter: alerterSection,
     gateway: gatewaySection,
+    deadLetters: deadLettersSection,
     retention: retentionSection,
     devices: devicesSection,
     rollups: rollupsSection,

@@ -7,7 +7,7 @@ const UNAUTHORIZED = new Set([
   'AuthorizationHeaderMalformed',
 ]);
 const SETTINGS = new Set(['InvalidBucketName', 'InvalidRequest', 'InvalidArgument', 'EntityTooLarge']);
-const MISSING = new Set(['NoSuchKey', 'NoSuchBucket', 'NotFound']);
+const MISSING = new Set(['NoSuchKey', 'NoSuchBucket', 'NotFound', 'InvalidRange']);
 
 /** `doing`, in the form "storing object x". What is not known is taken for an outage only when it is one of the network. */
 export function mapError(doing: string, error: unknown): Error {

@@ -32,12 +32,15 @@ export interface Store {
    * its objects, and is laid on a new or an old one.
    */
   ensureBucket(bucket: string, retention?: ArchiveRetention): Promise<boolean>;
+  hasBucket(bucket: string): Promise<boolean>;
   /** In what the bucket's own rules differ from these, as sentences. */
   retentionDifferences(bucket: string, retention: ArchiveRetention): Promise<readonly string[]>;
   /** Stores `body` as one object; the server verifies its SHA-256 (HTTP) or MD5 (HTTPS). Replaces an older one. */
   put(bucket: string, key: string, body: Buffer, metadata?: Metadata): Promise<void>;
   /** Throws a data error (`WEIR_STATE`) when there is no such object. */
   get(bucket: string, key: string): Promise<{ readonly body: Buffer; readonly metadata: Metadata }>;
+  /** `length` bytes (1 or more) of an object from `offset` on. Throws like `get`, and when the object is shorter. */
+  read(bucket: string, key: string, offset: number, length: number): Promise<Buffer>;
   /** Size and metadata, or null when there is no such object. */
   stat(bucket: string, key: string): Promise<{ readonly size: number; readonly metadata: Metadata } | null>;
   /** Objects whose key begins with `prefix`, in the order of their keys. */
@@ -95,6 +98,7 @@ export function openStore(options: StoreOptions): Store {
         if (retention !== undefined) await applyRetention(client, bucket, retention);
         return made;
       }),
+    hasBucket: (bucket) => mapped(`looking up bucket ${bucket}`, () => client.bucketExists(bucket)),
     retentionDifferences: (bucket, retention) =>
       mapped(`reading the rules of bucket ${bucket}`, () => retentionDifferences(client, bucket, retention)),
     put: (bucket, key, body, metadata = {}) =>
@@ -106,6 +110,12 @@ export function openStore(options: StoreOptions): Store {
         const stream = await client.getObject(bucket, key);
         const body = await toBuffer(stream);
         return { body, metadata: metadataOf((stream as http.IncomingMessage).headers) };
+      }),
+    read: (bucket, key, offset, length) =>
+      mapped(`reading ${length} bytes of ${key} of ${bucket} at ${offset}`, async () => {
+        const body = await toBuffer(await client.getPartialObject(bucket, key, offset, length));
+        if (body.length === length) return body;
+        throw new WeirError('WEIR_STATE', 'data', `${key} of ${bucket} ends before byte ${offset + length}`);
       }),
     stat: async (bucket, key) => {
       try {

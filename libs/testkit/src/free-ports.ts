@@ -36,12 +36,13 @@ export const APP_PORTS: readonly PortName[] = [
   'archiverHttp',
   'alerterHttp',
   'fleetHttp',
+  'deadLettersHttp',
 ];
 /**
  * Offsets of one test lie a multiple of this apart. No two app ports differ by a multiple of it, so the port sets of
  * two tests never meet; `free-ports.test.ts` checks that.
  */
-export const SLOT_SIZE = 21;
+export const SLOT_SIZE = 22;
 /** A port that no app uses; listening on it reserves the slot among all test processes of the machine. */
 export const RESERVATION_PORT = 8_089;
 const FIRST_OFFSET = 12_000;

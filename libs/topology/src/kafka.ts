@@ -8,7 +8,7 @@ export interface KafkaTopic {
 export interface KafkaTopology {
   readonly readings: KafkaTopic;
   readonly deadLetters: KafkaTopic;
-  readonly groups: { readonly aggregator: string; readonly archiver: string };
+  readonly groups: { readonly aggregator: string; readonly archiver: string; readonly deadLetters: string };
 }
 
 export const READINGS_PARTITIONS = 12;
@@ -35,7 +35,11 @@ export function kafkaTopology(
       partitions: 3,
       config: { 'retention.ms': String(retention.deadLetters), 'max.message.bytes': String(4 << 20) },
     },
-    groups: { aggregator: `${n}weir.aggregator`, archiver: `${n}weir.archiver` },
+    groups: {
+      aggregator: `${n}weir.aggregator`,
+      archiver: `${n}weir.archiver`,
+      deadLetters: `${n}weir.dead-letters`,
+    },
   };
 }
 

@@ -13,3 +13,10 @@ export function archiveKeyPrefix(partition: number, firstOffset: bigint, firstTi
 export function archiveKey(partition: number, first: bigint, last: bigint, firstTimestampMs: number): string {
   return `${archiveKeyPrefix(partition, first, firstTimestampMs)}${pad(last)}.ndjson.zst`;
 }
+
+/** Bucket of the bytes of dead letters; `namespace` as in `kafkaTopology`. */
+export function deadLetterBucket(namespace = ''): string {
+  return namespace === '' ? 'weir-dead-letters' : `weir-dead-letters-${namespace}`;
+}
+/** Everything in that bucket that holds the bytes of letters. */
+export const PACK_PREFIX = 'packs/v1/';

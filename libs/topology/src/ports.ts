@@ -13,6 +13,7 @@ export const PORTS = {
   archiverHttp: 8096,
   alerterHttp: 8097,
   fleetHttp: 8098,
+  deadLettersHttp: 8099,
   kafka: 9092,
   kafkaController: 9093,
   rabbitmq: 5672,

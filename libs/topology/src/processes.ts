@@ -6,6 +6,7 @@ export const APP_PORTS = {
   aggregator: 'aggregatorHttp',
   archiver: 'archiverHttp',
   alerter: 'alerterHttp',
+  'dead-letters': 'deadLettersHttp',
   gateway: 'gateway',
 } as const satisfies Record<string, PortName>;
 export type AppName = keyof typeof APP_PORTS;

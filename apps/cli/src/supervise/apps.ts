@@ -17,5 +17,6 @@ export const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
   { name: 'aggregator', port: APP_PORTS.aggregator, doors: [], stopRank: 2 },
   { name: 'archiver', port: APP_PORTS.archiver, doors: [], stopRank: 2 },
   { name: 'alerter', port: APP_PORTS.alerter, doors: [], stopRank: 2 },
+  { name: 'dead-letters', port: APP_PORTS['dead-letters'], doors: [], stopRank: 2 },
   { name: 'gateway', port: APP_PORTS.gateway, doors: [], stopRank: 2 },
 ];

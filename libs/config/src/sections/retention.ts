@@ -22,6 +22,12 @@ export const retentionSection = z
       .describe('Age at which chunks are compressed, where the TimescaleDB edition has compression'),
     log: duration().prefault('7d').describe('How long Kafka keeps readings'),
     deadLetters: duration().prefault('30d').describe('How long Kafka keeps dead letters'),
+    deadLetterBytes: lifetime()
+      .prefault('90d')
+      .describe('How long the object store keeps the bytes of dead letters'),
+    deadLetterIndex: lifetime()
+      .prefault('365d')
+      .describe('How long the index of dead letters keeps a row; not shorter than its bytes'),
     archive: lifetime().prefault('forever').describe('How long the object store keeps the raw archive'),
     archiveLock: z
       .enum(['none', 'governance', 'compliance'])
@@ -91,6 +97,11 @@ export function checkRetention(config: Durations, context: z.RefinementCtx): voi
         `archiver.objectAge and an hour of margin, Kafka must keep readings for ${seconds(needed)}. Raise it, or lower those`,
     );
   }
+  if (retention.deadLetterIndex < retention.deadLetterBytes)
+    refuse(
+      ['deadLetterIndex'],
+      `${seconds(retention.deadLetterIndex)} is shorter than retention.deadLetterBytes (${seconds(retention.deadLetterBytes)})`,
+    );
   if (retention.archive < retention.log)
     refuse(
       ['archive'],
