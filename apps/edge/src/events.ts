@@ -40,6 +40,8 @@ export class EdgeEvents implements GateEvents {
   readonly #requests;
   readonly #queueFull;
   readonly #sync;
+  readonly #clockIgnored;
+  readonly #commands;
   #wallAheadMs = 0;
   #wasSet = false;
 
@@ -77,6 +79,13 @@ export class EdgeEvents implements GateEvents {
       'weir_edge_queue_full_total',
       'Messages dropped because the queue of a client that is away is full',
     );
+    this.#clockIgnored = metrics.counter(
+      'weir_edge_clock_ignored_total',
+      'Clocks of other edges that were too far ahead to be followed',
+    );
+    this.#commands = metrics.counter('weir_edge_commands_total', 'Commands by what became of them here', [
+      'outcome',
+    ]);
     this.#stored = this.#ledger('stored', '');
   }
   readonly #stored: { inc(n?: number): void };
@@ -206,6 +215,30 @@ export class EdgeEvents implements GateEvents {
       this.#log.warn({ seconds }, 'the clock of this host was set; arrival times follow by 5 ms a second');
     }
     this.#wasSet = !jumped && Math.abs(aheadMs) > SET_MS;
+  }
+  clockIgnored(edge: string): void {
+    this.#clockIgnored.inc();
+    this.#limited('clock', (held) =>
+      this.#log.warn(
+        { edge: edge.slice(0, 128), held },
+        'the clock of another edge is further ahead than edge.clockAhead: set it right, or events of both cannot be ordered',
+      ),
+    );
+  }
+  /** `missed`: its device left in the moment in which it was handed over. */
+  command(outcome: 'delivered' | 'expired' | 'missed'): void {
+    this.#commands.inc({ outcome });
+  }
+  commandUnreadable(why: string): void {
+    this.#commands.inc({ outcome: 'unreadable' });
+    this.#limited('command', (held) =>
+      this.#log.warn({ why, held }, 'a message on weir.commands is no command; it was dropped'),
+    );
+  }
+  commandNotTaken(why: string): void {
+    this.#limited('command taken', (held) =>
+      this.#log.warn({ why, held }, 'a command waits: it cannot be claimed or written down now'),
+    );
   }
   synced(seconds: number): void {
     this.#sync.observe(seconds);

@@ -4,21 +4,20 @@ import { openHttpDoor } from './door/http.ts';
 import { openMqttDoor, readTls } from './door/mqtt.ts';
 import { openBroker } from './door/open-broker.ts';
 import { EdgeEvents } from './events.ts';
-import { type Forwarders, startForwarders } from './forward/index.ts';
 import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
 import { gateLimits, openSpool, splitList } from './options.ts';
+import { startOutside } from './outside.ts';
 import type { Spool } from './spool/index.ts';
 import { edgeStatus } from './status.ts';
 import { decodePayload } from './steps/decode-payload.ts';
 
-type StartForwarders = (...given: Parameters<typeof startForwarders>) => Pick<Forwarders, 'status' | 'stop'>;
-
 /**
  * The path of a reading: socket → gate (size, window, rate, well-formed) → aedes → topic and rights → decode and
- * validate → spool → fsync → acknowledgement. Forwarders take it from the spool to Kafka and RabbitMQ.
+ * validate → spool → fsync → acknowledgement. Forwarders take it from the spool to Kafka and RabbitMQ. Commands come
+ * from RabbitMQ to the socket of their device.
  */
-export async function runEdge(context: AppContext, start: StartForwarders = startForwarders): Promise<Spool> {
+export async function runEdge(context: AppContext, start = startOutside): Promise<Spool> {
   const { config, log, metrics } = context;
   const { edge } = config;
   const events = new EdgeEvents(log, metrics);
@@ -41,8 +40,8 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
     criticalMetrics: new Set(splitList(edge.forward.criticalMetrics)),
   });
   const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
-  const forwarders = start(context, spool, clock);
-  const status = edgeStatus({ edgeId: edge.id, spool, intake, house, events, forwarders });
+  const outside = await start(context, { spool, intake, broker: mqtt.broker, events });
+  const status = edgeStatus({ edgeId: edge.id, spool, intake, house, events, forwarders: outside });
   const http = await openHttpDoor({ context, intake, events, decode, credentials, status });
   const listeners = await openMqttDoor(mqtt.broker, house, events, {
     host: config.ports.host,
@@ -64,9 +63,10 @@ export async function runEdge(context: AppContext, start: StartForwarders = star
   context.readyWhen('spool', () => spool.state !== 'blocked' || 'the spool is full');
   context.onStop('accept', 'MQTT listeners', () => listeners.stopAccepting());
   context.onStop('accept', 'HTTP ingest', () => http.stopAccepting());
+  context.onStop('accept', 'commands', () => outside.stopAccepting());
   context.onStop('settle', 'publishes in flight', () => intake.settle());
   context.onStop('flush', 'MQTT sessions', () => mqtt.close());
-  context.onStop('flush', 'forwarders', () => forwarders.stop());
+  context.onStop('flush', 'forwarders', () => outside.stop());
   context.onStop('close', 'spool', () => spool.close());
   context.onStop('close', 'clock', () => clock.close());
   context.onStop('close', 'credentials', () => credentials?.close());

@@ -158,6 +158,7 @@ export function openPublisher(options: PublisherOptions): Publisher {
         correlationId: String(seq), // ties a returned message to its batch
         ...(message.headers === undefined ? {} : { headers: message.headers }),
         ...(message.messageId === undefined ? {} : { messageId: message.messageId }),
+        ...(message.expiresMs === undefined ? {} : { expiration: message.expiresMs }),
       },
       (error: unknown) => {
         if (over.ended === undefined && !isClosing(error)) answer(over, seq, error !== null);

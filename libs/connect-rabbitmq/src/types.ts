@@ -19,6 +19,8 @@ export interface OutgoingMessage {
   readonly headers?: Headers;
   readonly contentType: string;
   readonly messageId?: string;
+  /** Milliseconds after which a queue drops it, when nobody has it in hand. */
+  readonly expiresMs?: number;
   /** Survives a restart of the broker in a durable queue. Default true. */
   readonly persistent?: boolean;
 }

@@ -72,7 +72,17 @@ export function topicReader(templates: TopicTemplates): (topic: string) => Topic
   };
 }
 
+/** The topic of one command of a device. */
+export function commandTopic(
+  templates: Pick<TopicTemplates, 'commands'>,
+  site: string,
+  device: string,
+  name: string,
+): string {
+  return templates.commands.replace('{site}', site).replace('{device}', device).replace('{name}', name);
+}
+
 /** The topic filter that covers a device's own commands. */
 export function commandFilter(templates: TopicTemplates, site: string, device: string): string {
-  return templates.commands.replace('{site}', site).replace('{device}', device).replace('{name}', '+');
+  return commandTopic(templates, site, device, '+');
 }

@@ -1,3 +1,5 @@
+export * from './broadcast.ts';
+export * from './commands.ts';
 export * from './kafka.ts';
 export * from './minio.ts';
 export * from './ports.ts';

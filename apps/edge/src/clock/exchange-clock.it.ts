@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { applyTopology, openPublisher } from '@weir/connect-rabbitmq';
+import { applyTopology, openBroadcast, openPublisher } from '@weir/connect-rabbitmq';
 import { createLogger } from '@weir/observe';
 import { compareHlc } from '@weir/reading';
 import { atEnd, isolated, until } from '@weir/testkit';
 import { EXCHANGES } from '@weir/topology';
 import { ArrivalClock } from './arrival-clock.ts';
 import { EdgeClock } from './edge-clock.ts';
-import { ClockExchange } from './exchange-clock.ts';
+import { exchangeClocks } from './exchange-clock.ts';
 
 const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 const within = { deadlineMs: 15_000, everyMs: 20 };
@@ -23,14 +23,18 @@ test('edges of a site learn each other’s clocks; one that is too far ahead is 
       sinceBoot: () => performance.now(),
     });
     const clock = new EdgeClock({ dir: space.folder, maxAheadMs: 10_000, arrivals });
-    const exchange = new ClockExchange({
+    const broadcast = openBroadcast({ url: space.rabbitmqUrl, log });
+    const stop = exchangeClocks({
       clock,
       edge: name,
-      rabbitmq: { url: space.rabbitmqUrl, heartbeatMs: 10_000 },
-      log,
+      broadcast,
       onIgnored: (other) => ignored.push(`${name} ignores ${other}`),
     });
-    atEnd(t, () => exchange.stop());
+    broadcast.start();
+    atEnd(t, async () => {
+      stop();
+      await broadcast.stop();
+    });
     return clock;
   };
   const slow = edge('slow/s', 0);

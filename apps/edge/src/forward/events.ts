@@ -19,7 +19,6 @@ export class ForwardEvents {
   readonly #retries;
   readonly #notTaken;
   readonly #undeliverable;
-  readonly #clockIgnored;
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
@@ -38,10 +37,6 @@ export class ForwardEvents {
       'weir_forward_undeliverable_total',
       'Records or messages that a destination can never take',
       ['destination'],
-    );
-    this.#clockIgnored = metrics.counter(
-      'weir_edge_clock_ignored_total',
-      'Clocks of other edges that were too far ahead to be followed',
     );
   }
 
@@ -125,15 +120,6 @@ export class ForwardEvents {
     this.#undeliverable.inc({ destination: 'rabbitmq' });
     this.#limited('undecodable', (held) =>
       this.#log.error({ n, count, why, held }, 'a spool record cannot be decoded for RabbitMQ; Kafka has it'),
-    );
-  }
-  clockIgnored(edge: string): void {
-    this.#clockIgnored.inc();
-    this.#limited('clock', (held) =>
-      this.#log.warn(
-        { edge: edge.slice(0, 128), held },
-        'the clock of another edge is further ahead than edge.clockAhead: set it right, or events of both cannot be ordered',
-      ),
     );
   }
   unpublishable(key: string, error: Error): void {

@@ -2,7 +2,7 @@ import { openProducer } from '@weir/connect-kafka';
 import { openPublisher } from '@weir/connect-rabbitmq';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
-import { ClockExchange, type EdgeClock } from '../clock/index.ts';
+import type { EdgeClock } from '../clock/index.ts';
 import type { Destination, Spool } from '../spool/index.ts';
 import { type DestinationStatus, ForwardEvents } from './events.ts';
 import { forward, type Sink } from './flow.ts';
@@ -59,13 +59,6 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
   };
   const readers = { kafka: spool.reader('kafka'), rabbitmq: spool.reader('rabbitmq') };
   events.observe(metrics, readers, clock, (name) => sinks[name].isBlocked());
-  const exchange = new ClockExchange({
-    clock,
-    edge: `${config.edge.id}/${spool.sourceId}`,
-    rabbitmq: { url: config.rabbitmq.url, heartbeatMs: config.rabbitmq.heartbeat },
-    log,
-    onIgnored: (edge) => events.clockIgnored(edge),
-  });
 
   const stopping = new AbortController();
   const start = (name: Destination, batchBytes: number): Promise<void> =>
@@ -83,7 +76,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
     stopping.abort();
     await within(STOP_MS, loops);
     // A round that is late ends with its connection; what it had sent is sent again by the next start.
-    await Promise.all([exchange.stop(), ...Object.values(sinks).map((sink) => sink.close())]);
+    await Promise.all(Object.values(sinks).map((sink) => sink.close()));
     await within(STOP_MS, loops);
   };
   return {

@@ -131,8 +131,9 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
       throw new Error(doing, { cause: error });
     },
   };
-  const spool = await runEdge(context, () => ({
+  const spool = await runEdge(context, async () => ({
     status: () => ({ state: 'idle', lastError: null, records: 0, bytes: 0, oldestAt: null }),
+    stopAccepting: async () => {},
     stop: async () => {},
   }));
 
