@@ -40,6 +40,13 @@ const dlq = (queue: string): Queue => ({
 // Rules look at the readings of a series in their order, so one alerter evaluates at a time; others stand by.
 const inOrder = { 'x-single-active-consumer': true } as const;
 
+/**
+ * What edges say of themselves on weir.events, under keys that no event of a device has. `progress` also goes into the
+ * telemetry queues: it stands behind the readings that it speaks of, so that a backlog holds both back.
+ */
+export const EDGE_KEYS = { progress: 'edge.progress', alive: 'edge.alive' } as const;
+const progress = { exchange: EXCHANGES.events.name, key: EDGE_KEYS.progress } as const;
+
 const alerterNormal = 'weir.alerter.telemetry';
 const alerterCritical = 'weir.alerter.telemetry-critical';
 const alerterEvents = 'weir.alerter.events';
@@ -49,12 +56,12 @@ export const QUEUES = {
   alerterTelemetry: {
     name: alerterNormal,
     arguments: quorum(alerterNormal, { ...inOrder, 'x-max-length-bytes': 1 << 30 }),
-    bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.normal.#' }],
+    bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.normal.#' }, progress],
   },
   alerterCritical: {
     name: alerterCritical,
     arguments: quorum(alerterCritical, { ...inOrder, 'x-max-length-bytes': 1 << 30 }),
-    bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.critical.#' }],
+    bindings: [{ exchange: EXCHANGES.telemetry.name, key: 'telemetry.critical.#' }, progress],
   },
   alerterEvents: {
     name: alerterEvents,

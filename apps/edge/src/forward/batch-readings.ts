@@ -18,6 +18,8 @@ interface Batch {
   readonly site: string;
   readonly metric: string;
   readonly readingClass: ReadingClass;
+  /** `<edge id>/<spool id>`; all records of a spool have the same. */
+  readonly edge: string;
   readonly lines: string[];
 }
 
@@ -57,7 +59,7 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>, derive = der
       }
       let batch = metrics.get(metric);
       if (batch === undefined) {
-        batch = { site, metric, readingClass, lines: [] };
+        batch = { site, metric, readingClass, edge: envelope.edge, lines: [] };
         metrics.set(metric, batch);
         made.push(batch);
       }
@@ -82,12 +84,12 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>, derive = der
   };
 }
 
-function telemetryMessage({ site, metric, readingClass, lines }: Batch): OutgoingMessage {
+function telemetryMessage({ site, metric, readingClass, edge, lines }: Batch): OutgoingMessage {
   return {
     exchange: EXCHANGES.telemetry.name,
     key: telemetryKey(readingClass, site, metric),
     body: Buffer.from(lines.join('')),
-    headers: { site, metric, class: readingClass, count: lines.length },
+    headers: { site, metric, class: readingClass, count: lines.length, edge },
     contentType: 'application/x-ndjson',
   };
 }
