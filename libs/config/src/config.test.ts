@@ -112,3 +112,26 @@ test('lifetimes that could not keep what Weir promises are refused, with both va
   assert.deepEqual(unprovenLevels(retention), ['15m', '1h']);
   assert.equal(loadConfig({ env: {} }).retention.archive, Number.POSITIVE_INFINITY);
 });
+
+test('secrets inside lists are masked as well', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'weir-config-')), 'weir.yaml');
+  writeFileSync(
+    file,
+    JSON.stringify({
+      alerter: {
+        notifiers: [
+          {
+            id: 'ops',
+            kind: 'webhook',
+            url: 'https://hooks.test/token',
+            secret: 'a-secret-of-enough-length',
+          },
+          { id: 'mail', kind: 'smtp', host: 'h', from: 'a@b', to: 'c@d', username: 'me', password: 'hidden' },
+        ],
+      },
+    }),
+  );
+  const text = JSON.stringify(masked(loadConfig({ file, env: {} })));
+  assert.doesNotMatch(text, /token|a-secret|hidden/);
+  assert.match(text, /"username":"me"/);
+});

@@ -17,6 +17,10 @@ interface Def {
   readonly innerType?: Node;
   readonly in?: Node;
   readonly out?: Node;
+  readonly element?: Node;
+  readonly valueType?: Node;
+  readonly options?: readonly Node[];
+  readonly shape?: Readonly<Record<string, Node>>;
   readonly defaultValue?: unknown;
   readonly entries?: Record<string, string>;
 }
@@ -82,19 +86,39 @@ export function settingsTable(sections: readonly string[] = []): string {
   return ['| setting | type | default | meaning |', '| --- | --- | --- | --- |', ...lines].join('\n');
 }
 
+/** The schemas that a value of `node` may have been made by, without wrappers. */
+function innermost(node: Node): readonly Node[] {
+  const { innerType, options, type, in: first, out } = node.def;
+  if (innerType !== undefined) return innermost(innerType);
+  if (options !== undefined) return options.flatMap(innermost);
+  if (type === 'pipe') return [first, out].flatMap((part) => (part === undefined ? [] : innermost(part)));
+  return [node];
+}
+
 /** The effective configuration with secrets masked, for printing. */
 export function masked(config: Config): unknown {
-  const secrets = new Set(
-    settings()
-      .filter((s) => s.secret)
-      .map((s) => s.key),
-  );
-  const visit = (value: unknown, path: string): unknown => {
-    if (secrets.has(path)) return '********';
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const visit = (value: unknown, nodes: readonly Node[]): unknown => {
+    if (value !== undefined && nodes.some((node) => facts(node).secret)) return '********';
+    if (typeof value !== 'object' || value === null) return value;
+    const defs = nodes.flatMap(innermost).map(({ def }) => def);
+    const below = (find: (def: Def) => Node | undefined): readonly Node[] =>
+      defs.flatMap((def) => find(def) ?? []);
+    if (Array.isArray(value))
+      return value.map((child) =>
+        visit(
+          child,
+          below(({ element }) => element),
+        ),
+      );
     return Object.fromEntries(
-      Object.entries(value).map(([key, child]) => [key, visit(child, path === '' ? key : `${path}.${key}`)]),
+      Object.entries(value).map(([key, child]) => [
+        key,
+        visit(
+          child,
+          below(({ shape, valueType }) => shape?.[key] ?? valueType),
+        ),
+      ]),
     );
   };
-  return visit(config, '');
+  return visit(config, [schema as unknown as Node]);
 }
