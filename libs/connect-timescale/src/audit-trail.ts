@@ -34,13 +34,15 @@ export interface AuditQuery {
 
 const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
 
-/** Adds a row, in the transaction of the change that it tells of. */
-export async function recordAudit(runner: Runner, entry: AuditEntry): Promise<void> {
-  await runner.query(
+/** Adds a row, in the transaction of the change that it tells of. Answers its id. */
+export async function recordAudit(runner: Runner, entry: AuditEntry): Promise<string> {
+  const [row] = await runner.query<{ id: string }>(
     'recording who changed what',
-    `INSERT INTO ${TABLES.auditTrail} (actor, action, subject, why, before, after) VALUES ($1, $2, $3, $4, $5, $6)`,
+    `INSERT INTO ${TABLES.auditTrail} (actor, action, subject, why, before, after)
+     VALUES ($1, $2, $3, $4, $5, $6) RETURNING id::text`,
     [entry.actor, entry.action, entry.subject, entry.why, json(entry.before), json(entry.after)],
   );
+  return (row as { id: string }).id;
 }
 
 /** Newest first. */

@@ -8,6 +8,7 @@ export { type DeviceFacts, deviceState, readDevice } from './devices.ts';
 export * from './edition.ts';
 export * from './errors.ts';
 export * from './forced.ts';
+export * from './idempotency.ts';
 export { newestPane } from './kept.ts';
 export * from './maintenance.ts';
 export * from './migrate.ts';
