@@ -6,12 +6,11 @@ import { mapError } from './errors.ts';
 
 /** "weir" in ASCII, and the number of the job: a pair of its own, apart from the lock of the migrations. */
 const LOCK_CLASS = 0x77656972;
-const LOCKS = { retention: 1 } as const;
+const LOCKS = { retention: 1, alerter: 2 } as const;
 export type MaintenanceJob = keyof typeof LOCKS;
 
-const PING_MS = 10_000;
 /** A holder that is paused for longer loses its session, and with it the lock. */
-const SILENCE_S = 45;
+const SILENCE_MS = 45_000;
 
 /** The right to run a job, held by one process at a time. */
 export interface Lease {
@@ -25,15 +24,20 @@ export interface Lease {
 
 /**
  * Tries to become the one process that runs `job`: an advisory lock in a session of its own, which the server ends
- * when nothing is heard of it for 45 s. Null while another process holds it. Throws as `Database.query` does.
+ * when nothing is heard of it for `silenceMs`. Null while another process holds it. Throws as `Database.query` does.
  * @param holder shown in the table `maintenance`
  */
-export async function acquireLease(url: string, job: MaintenanceJob, holder: string): Promise<Lease | null> {
+export async function acquireLease(
+  url: string,
+  job: MaintenanceJob,
+  holder: string,
+  silenceMs = SILENCE_MS,
+): Promise<Lease | null> {
   const doing = `taking the lock of the job ${job}`;
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 5_000,
-    query_timeout: 10_000,
+    query_timeout: Math.min(10_000, silenceMs),
     keepAlive: true,
     application_name: `weir ${job}`,
   });
@@ -47,7 +51,7 @@ export async function acquireLease(url: string, job: MaintenanceJob, holder: str
   };
   try {
     await client.connect();
-    await client.query(`SET idle_session_timeout = '${SILENCE_S}s'`);
+    await client.query(`SET idle_session_timeout = ${silenceMs}`);
     await client.query(
       'SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3',
     );
@@ -70,7 +74,7 @@ export async function acquireLease(url: string, job: MaintenanceJob, holder: str
         lost.abort();
         void release();
       });
-    }, PING_MS).unref();
+    }, silenceMs / 5).unref();
     return { job, token: BigInt(rows[0]?.token ?? 0), lost: lost.signal, release };
   } catch (error) {
     await release();
@@ -91,7 +95,7 @@ export function fenced<T>(
   return database.transaction(doing, async (transaction) => {
     const [row] = await transaction.query<{ token: string; holder: string }>(
       `checking who runs the job ${job}`,
-      `SELECT token, holder FROM ${TABLES.maintenance} WHERE job = $1 FOR UPDATE`,
+      `SELECT token, holder FROM ${TABLES.maintenance} WHERE job = $1 FOR SHARE`,
       [job],
     );
     if (row === undefined || BigInt(row.token) !== token) {

@@ -18,3 +18,34 @@ export {
   parameters,
   whereOf,
 } from './select.ts';
+export * from './tasks.ts';
+export { batchSize, Pace } from './tasks-pace.ts';
+export { guard, PlanSum, type Verdict } from './tasks-plan.ts';
+export {
+  commandTask,
+  countReturns,
+  createTask,
+  findTask,
+  type ItemPage,
+  listItems,
+  listTasks,
+  type NewTask,
+  type ReplayItem,
+  type TaskPage,
+} from './tasks-store.ts';
+export {
+  addItems,
+  type Claim,
+  claimItems,
+  finishPlan,
+  forgetPlan,
+  leaveRunning,
+  type OpenItem,
+  openDestinations,
+  openItems,
+  type PlannedItem,
+  resumeAfterLag,
+  type Settlement,
+  settleItems,
+  tidyTasks,
+} from './tasks-work.ts';
