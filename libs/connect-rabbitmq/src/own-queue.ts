@@ -36,6 +36,9 @@ export function openOwnQueue(options: OwnQueueOptions): OwnQueue {
     get consuming() {
       return consumer.consuming;
     },
+    get session() {
+      return consumer.session;
+    },
     get inFlight() {
       return consumer.inFlight;
     },

@@ -18,7 +18,7 @@ export interface SubscriptionOptions extends ConnectionOptions {
   readonly log: Logger;
 }
 
-function toDelivery(queue: string, message: ConsumeMessage): Delivery {
+function toDelivery(queue: string, message: ConsumeMessage, session: number): Delivery {
   const { fields, properties } = message;
   const headers = properties.headers ?? {};
   const count: unknown = headers['x-delivery-count'];
@@ -31,6 +31,7 @@ function toDelivery(queue: string, message: ConsumeMessage): Delivery {
     contentType: properties.contentType,
     messageId: properties.messageId,
     redelivered: fields.redelivered,
+    session,
     deliveryCount: typeof count === 'number' ? count : 0,
   };
 }
@@ -52,14 +53,20 @@ export function subscribe(options: SubscriptionOptions): Consumer {
   const limited = rateLimited();
   let running: Promise<void> | undefined;
   let consuming = false;
+  let sessions = 0;
   let inFlight = 0;
   let idle: (() => void) | undefined;
   let lastError: Error | undefined = new WeirError('WEIR_STATE', 'transient', `${what}: not started`);
 
-  const handle = async (channel: Channel, queue: string, message: ConsumeMessage): Promise<void> => {
+  const handle = async (
+    channel: Channel,
+    queue: string,
+    message: ConsumeMessage,
+    session: number,
+  ): Promise<void> => {
     inFlight++;
     try {
-      settle(channel, message, await options.handler(toDelivery(queue, message)));
+      settle(channel, message, await options.handler(toDelivery(queue, message, session)));
     } finally {
       inFlight--;
       if (inFlight === 0) idle?.();
@@ -80,11 +87,12 @@ export function subscribe(options: SubscriptionOptions): Consumer {
       channel.on('close', () => end(undefined));
       await channel.prefetch(options.prefetch);
       const queue = await Promise.race([options.prepare(channel), lost.promise]);
+      const session = ++sessions;
       const { consumerTag } = await Promise.race([
         channel.consume(queue, (message) => {
           if (message === null) end(new Error('the broker cancelled the subscription'));
           // What arrives during the stop stays unsettled and returns to the queue with the close.
-          else if (!stopping.signal.aborted) void handle(channel, queue, message);
+          else if (!stopping.signal.aborted) void handle(channel, queue, message, session);
         }),
         lost.promise,
       ]);
@@ -145,6 +153,9 @@ export function subscribe(options: SubscriptionOptions): Consumer {
     },
     get consuming() {
       return consuming;
+    },
+    get session() {
+      return sessions;
     },
     get inFlight() {
       return inFlight;

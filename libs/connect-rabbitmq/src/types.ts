@@ -65,6 +65,11 @@ export interface Delivery {
   readonly contentType: string | undefined;
   readonly messageId: string | undefined;
   readonly redelivered: boolean;
+  /**
+   * Counts the subscriptions of this consumer, from 1: it grows when the connection was lost. What an older session
+   * delivered and this one did not settle comes again.
+   */
+  readonly session: number;
   /** How often the broker delivered it before, as quorum queues count it (`x-delivery-count`). */
   readonly deliveryCount: number;
 }
@@ -91,6 +96,8 @@ export interface Consumer {
   stop(): Promise<void>;
   /** Subscribed now. */
   readonly consuming: boolean;
+  /** Of the newest subscription; see `Delivery.session`. */
+  readonly session: number;
   /** Deliveries whose handler has not settled. */
   readonly inFlight: number;
   /** Why it is not consuming, undefined when it is. */

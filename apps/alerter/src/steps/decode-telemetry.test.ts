@@ -12,6 +12,7 @@ const delivery = (body: string | Buffer, headers: Record<string, unknown> = {}):
   contentType: 'application/x-ndjson',
   messageId: undefined,
   redelivered: false,
+  session: 1,
   deliveryCount: 0,
 });
 const decode = (body: string | Buffer) => {
