@@ -47,6 +47,15 @@ export default {
       },
     },
     {
+      name: 'alerts-is-pure',
+      severity: 'error',
+      from: { path: '^libs/alerts/', pathNot: '[.]test[.]ts$' },
+      to: {
+        path: '^(libs|node:fs|node:net|node:http|fs|net|http)',
+        pathNot: '^libs/(flow|config|alerts)/',
+      },
+    },
+    {
       name: 'connectors-never-import-each-other',
       severity: 'error',
       from: { path: '^libs/connect-([^/]+)/' },

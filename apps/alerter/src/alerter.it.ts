@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { alertId, Evaluator, ruleSet } from '@weir/alerts';
+import type { RuleOf } from '@weir/config/alert-rules';
 import {
   applyTopology,
   brokerTopology,
@@ -18,10 +20,8 @@ import { createLogger } from '@weir/observe';
 import { atEnd, cutProxy, isolated, type Scope, spawnApp, until } from '@weir/testkit';
 import { EXCHANGES, eventKey, QUEUES, type ReadingClass, TABLES, telemetryKey } from '@weir/topology';
 import { DEMO_CONFIG, demoRule, labelledWindows, recordedReadings } from './recording.fixture.ts';
-import { alertId } from './rules/alert-id.ts';
-import { ruleSet } from './rules/rule-set.ts';
-import type { ThresholdRule } from './rules/threshold.ts';
-import { evaluateRules } from './steps/evaluate-rules.ts';
+
+type ThresholdRule = RuleOf<'threshold'>;
 
 const MIGRATIONS = join(import.meta.dirname, '../../../infra/migrations');
 const SEEN = 'weir.test.alerts';
@@ -194,8 +194,9 @@ const last = telemetry([{ device: 'last', ts: 1, value: 0 }]);
 /** Alerts by the pure rules from the readings in one piece, as text. */
 function expectedAlerts(rule: ThresholdRule, lines: readonly Line[]) {
   const batch = { site: 'plant-1', metric: 'temperature', readings: lines };
-  const { changes } = evaluateRules(ruleSet([rule]), new Map(), [batch]);
-  return changes
+  const evaluator = new Evaluator(ruleSet([rule]), new Map());
+  evaluator.readings(batch);
+  return evaluator.changes
     .filter(({ state }) => state !== 'vanished')
     .map(({ id, state, startedAt, firedAt, resolvedAt }) => ({
       ...{ id, state, startedAt, firedAt: firedAt ?? null, resolvedAt: resolvedAt ?? null },
@@ -204,7 +205,9 @@ function expectedAlerts(rule: ThresholdRule, lines: readonly Line[]) {
 }
 
 const hot = { id: 'hot', metric: 'temperature', above: 80, clear: 50, hold: '5s', severity: 'warning' };
-const hotRule: ThresholdRule = { ...hot, site: '*', device: '*', hold: 5_000, severity: 'warning' };
+const hotRule: ThresholdRule = {
+  ...{ ...hot, kind: 'threshold', site: '*', device: '*', hold: 5_000, severity: 'warning', labels: {} },
+};
 
 test('kill -9 again and again: no alert is lost or doubled, and SIGTERM drains', async (t) => {
   const { start, publish, rows, messages, evaluated } = await bench(t, [hot]);

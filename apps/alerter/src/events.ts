@@ -1,6 +1,6 @@
+import type { AlertChange } from '@weir/alerts';
 import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
-import type { AlertChange } from './steps/evaluate-rules.ts';
 
 const DEVICE_EVENTS = new Set(['connected', 'disconnected', 'will']);
 export type AlertMessageOutcome = 'delivered' | 'unheard' | 'refused';
@@ -16,6 +16,7 @@ export class AlerterEvents {
   readonly #deviceEvents;
   readonly #batch;
   readonly #differences;
+  readonly #active;
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
@@ -44,6 +45,27 @@ export class AlerterEvents {
     this.#differences = metrics.gauge(
       'weir_topology_differences',
       'Differences between RabbitMQ and the topology at the last comparison',
+    );
+    this.#active = metrics.gauge(
+      'weir_alerter_active',
+      '1 in the one alerter that acts, 0 in those that stand by',
+    );
+    this.#active.set(0);
+  }
+
+  /** Whether this process is the one that acts. */
+  active(active: boolean): void {
+    this.#active.set(active ? 1 : 0);
+    this.#log.info(active ? 'this alerter is the active one now' : 'this alerter acts no more');
+  }
+
+  closedConnection(name: string): void {
+    this.#log.info(`closed the connection "${name}" of the alerter that was active before`);
+  }
+
+  takeOverSlow(why: string): void {
+    this.#log.warn(
+      `the connections of the alerter that was active before stay open until their heartbeat fails: ${why}`,
     );
   }
 

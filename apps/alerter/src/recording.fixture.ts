@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '@weir/config';
-import type { ThresholdRule } from './rules/threshold.ts';
+import type { RuleOf } from '@weir/config/alert-rules';
 
 const root = join(import.meta.dirname, '../../..');
 const RECORDING = 'machine_temperature_system_failure.csv';
@@ -9,9 +9,9 @@ const RECORDING = 'machine_temperature_system_failure.csv';
 export const DEMO_CONFIG = join(root, 'infra/demo/weir.yaml');
 
 /** The rule of the demo's configuration. */
-export function demoRule(): ThresholdRule {
+export function demoRule(): RuleOf<'threshold'> {
   const [rule] = loadConfig({ file: DEMO_CONFIG, env: {} }).alerter.rules;
-  if (rule === undefined) throw new Error(`${DEMO_CONFIG} has no rule`);
+  if (rule?.kind !== 'threshold') throw new Error(`${DEMO_CONFIG} has no threshold rule first`);
   return rule;
 }
 

@@ -53,20 +53,40 @@ function readSecret(variable: string, file: string): string {
   }
 }
 
+interface Def {
+  readonly shape?: Readonly<Record<string, z.ZodType>>;
+  readonly innerType?: unknown;
+  readonly element?: unknown;
+  readonly options?: readonly unknown[];
+}
+const defOf = (node: unknown): Def | undefined => (node as { def?: Def } | undefined)?.def;
+
 /** The keys of an object schema behind any number of wrappers (default, prefault, optional). */
 export function shapeOf(node: unknown): Readonly<Record<string, z.ZodType>> | undefined {
-  const def = (node as { def?: { type: string; shape?: Record<string, z.ZodType>; innerType?: unknown } })
-    .def;
-  if (def === undefined) return undefined;
-  return def.shape ?? (def.innerType === undefined ? undefined : shapeOf(def.innerType));
+  const def = defOf(node);
+  return def?.shape ?? (def?.innerType === undefined ? undefined : shapeOf(def.innerType));
+}
+
+/** The schemas that may stand at a path: those of a list's elements and of all kinds of a union. */
+function schemasAt(path: readonly PropertyKey[]): readonly unknown[] {
+  const unwrap = (node: unknown): unknown[] => {
+    const def = defOf(node);
+    if (def?.options !== undefined) return def.options.flatMap(unwrap);
+    return def?.innerType === undefined ? [node] : unwrap(def.innerType);
+  };
+  return path.reduce<unknown[]>(
+    (nodes, key) =>
+      nodes
+        .map((node) => (typeof key === 'number' ? defOf(node)?.element : shapeOf(node)?.[String(key)]))
+        .flatMap(unwrap),
+    unwrap(schema),
+  );
 }
 
 function explain(issue: z.core.$ZodIssue): string {
   const path = issue.path.join('.');
   if (issue.code !== 'unrecognized_keys') return `  ${path}: ${issue.message}`;
-  let node: unknown = schema;
-  for (const key of issue.path) node = shapeOf(node)?.[String(key)];
-  const known = Object.keys(shapeOf(node) ?? {});
+  const known = schemasAt(issue.path).flatMap((node) => Object.keys(shapeOf(node) ?? {}));
   return issue.keys
     .map((key) => {
       const guess = nearest(key, known);

@@ -12,6 +12,8 @@ export interface DatabaseOptions {
   readonly poolSize?: number;
   /** Deadline of one statement, milliseconds. */
   readonly statementTimeoutMs?: number;
+  /** The server rolls back a transaction whose client is silent for this long, milliseconds; default: never. */
+  readonly idleInTransactionMs?: number;
   /** Shown in pg_stat_activity. */
   readonly name?: string;
 }
@@ -51,6 +53,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     keepAlive: true,
     application_name: options.name ?? 'weir',
     statement_timeout: options.statementTimeoutMs ?? 30_000,
+    idle_in_transaction_session_timeout: options.idleInTransactionMs ?? 0,
     // The server's own deadline cannot end a wait for a server that is gone.
     query_timeout: (options.statementTimeoutMs ?? 30_000) + 5_000,
   });

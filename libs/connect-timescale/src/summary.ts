@@ -1,6 +1,6 @@
 import { LEVELS, type LevelName, TABLES } from '@weir/topology';
 import { alignDown, type FiguresRead, LEVEL_MS, levelIndex, Sketch, WindowMerger } from '@weir/windows';
-import type { AlertRow } from './alerts.ts';
+import { ALERT_COLUMNS, type AlertRow } from './alerts.ts';
 import type { Runner } from './database.ts';
 import { DEVICE_FACTS, type DeviceFacts } from './devices.ts';
 import { newestPane } from './kept.ts';
@@ -141,10 +141,9 @@ export async function readSummaries(
      SELECT m.site, m.series, ${epochMs('m.newest')} AS newest, ${epochMs('clock_timestamp()')} AS now,
             (SELECT json_agg(w) FROM (${asked.map(closedRow).join(' UNION ALL ')}) c) AS closed,
             (SELECT json_agg(w) FROM (${openRows(Math.max(...asked)).join(' UNION ALL ')}) o) AS open,
-            (SELECT json_agg(json_build_object('id', id, 'rule', rule, 'site', site, 'device', device, 'metric', metric,
-                'severity', severity, 'state', state, 'value', value, 'threshold', threshold, 'startedAt', started_at,
-                'firedAt', fired_at, 'resolvedAt', resolved_at, 'updatedAt', updated_at) ORDER BY updated_at DESC)
-               FROM (SELECT * FROM ${TABLES.alerts} a WHERE a.site = m.site AND a.device = $1 AND a.state <> 'resolved'
+            (SELECT json_agg(a ORDER BY a."updatedAt" DESC)
+               FROM (SELECT ${ALERT_COLUMNS} FROM ${TABLES.alerts} a
+                      WHERE a.site = m.site AND a.device = $1 AND a.state <> 'resolved'
                      ORDER BY updated_at DESC LIMIT 100) a) AS alerts,
             (SELECT ${DEVICE_FACTS}
                FROM ${TABLES.devices} d WHERE d.site = m.site AND d.device = $1) AS facts
@@ -216,6 +215,7 @@ function toAlert(json: Json<AlertRow>): AlertRow {
     ...json,
     startedAt: new Date(json.startedAt),
     firedAt: date(json.firedAt),
+    acknowledgedAt: date(json.acknowledgedAt),
     resolvedAt: date(json.resolvedAt),
     updatedAt: new Date(json.updatedAt),
   };

@@ -1,19 +1,12 @@
 import { isUtf8 } from 'node:buffer';
+import type { ReadingBatch } from '@weir/alerts';
 import type { Delivery } from '@weir/connect-rabbitmq';
 import { WeirError } from '@weir/flow';
 import { isName, LIMITS } from '@weir/reading';
 
-export interface TelemetryReading {
-  readonly device: string;
-  /** Event time, epoch milliseconds. */
-  readonly ts: number;
-  readonly value: number;
-}
+type TelemetryReading = ReadingBatch['readings'][number];
 
-export interface TelemetryBatch {
-  readonly site: string;
-  readonly metric: string;
-  readonly readings: readonly TelemetryReading[];
+export interface TelemetryBatch extends ReadingBatch {
   /** Why some lines are not readings; the good ones still count. Absent when all are. */
   readonly error?: WeirError;
 }

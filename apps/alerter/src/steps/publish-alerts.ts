@@ -1,13 +1,13 @@
 import type { OutgoingMessage, Publisher } from '@weir/connect-rabbitmq';
 import { EXCHANGES } from '@weir/topology';
 import type { AlerterEvents } from '../events.ts';
-import type { AlertStore, UnsentAlert } from '../store/alert-store.ts';
+import type { OutboxStore, UnsentAlert } from '../store/outbox-store.ts';
 
 const AT_A_TIME = 200;
 
 /** The message of one change; the body has the shape of the API's alert. */
 export function alertMessage(alert: UnsentAlert, state: 'firing' | 'resolved'): OutgoingMessage {
-  const { id, rule, site, device, metric, severity, threshold } = alert;
+  const { id, rule, kind, site, device, metric, severity, threshold } = alert;
   const firing = state === 'firing';
   return {
     exchange: EXCHANGES.alerts.name,
@@ -15,11 +15,12 @@ export function alertMessage(alert: UnsentAlert, state: 'firing' | 'resolved'): 
     contentType: 'application/json',
     // The same change has the same id, so that a subscriber can tell a message that was sent twice.
     messageId: `${id}/${state}`,
-    headers: { severity, site, kind: 'threshold', state, rule },
+    headers: { severity, site, kind, state, rule },
     body: Buffer.from(
       JSON.stringify({
         id,
         rule,
+        kind,
         site,
         device,
         metric,
@@ -41,7 +42,7 @@ export function alertMessage(alert: UnsentAlert, state: 'firing' | 'resolved'): 
  * row is the record, the exchange is for whoever listens. Returns how many the broker refused (a full queue); they
  * stay unsent.
  */
-export function publishAlerts(store: AlertStore, publisher: Publisher, events: AlerterEvents) {
+export function publishAlerts(store: OutboxStore, publisher: Publisher, events: AlerterEvents) {
   return async function publishAlerts(): Promise<number> {
     let refused = 0;
     for (;;) {

@@ -1,9 +1,8 @@
 import { type Summary, summary, type summaryQuery } from '@weir/api';
-import type { DeviceState, LevelState } from '@weir/connect-timescale';
+import { type DeviceState, type LevelState, showAlert } from '@weir/connect-timescale';
 import { LEVELS } from '@weir/topology';
 import { LEVEL_MS, levelIndex } from '@weir/windows';
 import type { z } from 'zod';
-import { showAlert } from '../store/sql.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
 import { onlySite } from './find-device.ts';

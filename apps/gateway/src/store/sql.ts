@@ -1,11 +1,11 @@
-import type { Alert, Device } from '@weir/api';
+import type { Device } from '@weir/api';
 import {
   type AlertQueries,
-  type AlertRow,
   type Database,
   newestPane,
   type Queries,
   readDevice,
+  showAlert,
 } from '@weir/connect-timescale';
 import type { DevicesPage, Store } from './store.ts';
 
@@ -88,16 +88,5 @@ export function sqlStore(
     summaries: (query) => queries.summaries(query),
     alerts: async (page) => (await alerts.listAlerts(page)).map(showAlert),
     firingAlerts: () => alerts.firingAlerts(),
-  };
-}
-
-/** An alert as the API shows it. */
-export function showAlert(row: AlertRow): Alert {
-  return {
-    ...row,
-    startedAt: row.startedAt.toISOString(),
-    firedAt: row.firedAt?.toISOString() ?? null,
-    resolvedAt: row.resolvedAt?.toISOString() ?? null,
-    updatedAt: row.updatedAt.toISOString(),
   };
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { duration, size, whole } from '../units.ts';
+import { alertRule, ruleSetProblems } from './alert-rules.ts';
+import { maintenance, notifiers } from './notifiers.ts';
 
 export const aggregatorSection = z
   .strictObject({
@@ -36,44 +38,19 @@ export const archiverSection = z
   })
   .prefault({});
 
-const ruleFields = z.strictObject({
-  id: z
-    .string()
-    .regex(/^[a-z0-9-]{1,64}$/, 'lower-case letters, digits and - only')
-    .describe('Name of the rule'),
-  metric: z.string().min(1).describe('Metric that the rule watches'),
-  site: z.string().default('*').describe('Site, or * for all'),
-  device: z.string().default('*').describe('Device, or * for all'),
-  above: z.coerce.number().optional().describe('Fires above this value'),
-  below: z.coerce.number().optional().describe('Fires below this value'),
-  clear: z.coerce
-    .number()
-    .optional()
-    .describe('Hysteresis: resolves only beyond this value on the good side'),
-  hold: duration().prefault('0s').describe('Event time for which the condition must last before it fires'),
-  severity: z.enum(['info', 'warning', 'critical']).default('warning').describe('Severity of the alert'),
-});
-const thresholdRule = ruleFields.superRefine(({ above, below, clear }, context) => {
-  const refuse = (key: string, message: string): void =>
-    context.addIssue({ code: 'custom', path: [key], message });
-  if (above === undefined && below === undefined) {
-    refuse('above', 'a rule needs "above", "below" or both');
-  } else if (above !== undefined && below !== undefined) {
-    if (below >= above) refuse('below', 'must lie under "above"');
-    if (clear !== undefined) refuse('clear', 'goes with one limit only');
-  } else if (clear !== undefined && (above !== undefined ? clear > above : clear < Number(below))) {
-    refuse('clear', 'must lie on the good side of the limit');
-  }
-});
-
 export const alerterSection = z
   .strictObject({
     prefetch: whole(1, 10_000).default(50).describe('Messages taken at a time'),
     rules: z
-      .array(thresholdRule)
-      .refine((rules) => new Set(rules.map(({ id }) => id)).size === rules.length, 'two rules share an id')
+      .array(alertRule)
+      .superRefine((rules, context) => {
+        for (const { index, key, message } of ruleSetProblems(rules))
+          context.addIssue({ code: 'custom', path: [index, key], message });
+      })
       .default([])
-      .describe('Threshold rules'),
+      .describe('Rules of all kinds, see the README of the alerter'),
+    notifiers,
+    maintenance,
   })
   .prefault({});
 

@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  evaluateReading,
-  meetsCondition,
-  type RuleState,
-  type ThresholdRule,
-  type Transition,
-  thresholdFor,
-} from './threshold.ts';
+import { compareWithLimits, type Limits, meetsLimits } from './limits.ts';
+import { step } from './step.ts';
+import type { RuleState, Transition } from './types.ts';
 
-const base = { id: 'r', metric: 'm', site: '*', device: '*', severity: 'warning' } as const;
+/** Limits with a hold time, milliseconds. */
+type Rule = Limits & { readonly hold: number };
 type Reading = readonly [ts: number, value: number];
 interface Found {
   readonly ts: number;
@@ -18,23 +14,21 @@ interface Found {
   readonly transition: Transition;
 }
 
-function run(rule: ThresholdRule, readings: readonly Reading[], from?: RuleState) {
+function run(rule: Rule, readings: readonly Reading[], from?: RuleState) {
   let state = from;
   const found: Found[] = [];
   for (const [ts, value] of readings) {
-    const step = evaluateReading(rule, state, ts, value);
-    if (step.transition !== undefined) {
-      const { state: now } = step;
-      found.push({ ts, since: now.phase === 'ok' ? undefined : now.since, transition: step.transition });
-    }
-    state = step.state;
+    const { state: now, transition } = step(rule.hold, state, { ts, ...compareWithLimits(rule, value) });
+    if (transition !== undefined)
+      found.push({ ts, since: now.phase === 'ok' ? undefined : now.since, transition });
+    state = now;
   }
   return { state, found };
 }
 const names = (found: readonly Found[]): string[] => found.map(({ ts, transition }) => `${transition}@${ts}`);
 
 test('pending, firing after the hold time, resolved beyond the hysteresis', () => {
-  const rule = { ...base, above: 80, clear: 75, hold: 10 };
+  const rule = { above: 80, clear: 75, hold: 10 };
   const { found } = run(rule, [
     [0, 70],
     [5, 81],
@@ -51,7 +45,7 @@ test('pending, firing after the hold time, resolved beyond the hysteresis', () =
 });
 
 test('a break before the hold time starts it anew', () => {
-  const rule = { ...base, below: 10, hold: 10 };
+  const rule = { below: 10, hold: 10 };
   const { found } = run(rule, [
     [0, 5],
     [9, 5],
@@ -64,7 +58,7 @@ test('a break before the hold time starts it anew', () => {
 });
 
 test('without a hold time it fires at once and never is pending', () => {
-  const { found } = run({ ...base, above: 1, hold: 0 }, [
+  const { found } = run({ above: 1, hold: 0 }, [
     [0, 2],
     [1, 1],
     [2, 3],
@@ -73,7 +67,7 @@ test('without a hold time it fires at once and never is pending', () => {
 });
 
 test('a band: either side counts, and changing sides is no break', () => {
-  const rule = { ...base, above: 10, below: 0, hold: 5 };
+  const rule = { above: 10, below: 0, hold: 5 };
   const { found } = run(rule, [
     [0, 11],
     [3, -1],
@@ -82,12 +76,12 @@ test('a band: either side counts, and changing sides is no break', () => {
     [7, 5],
   ]);
   assert.deepEqual(names(found), ['pending@0', 'firing@5', 'resolved@7']);
-  assert.equal(thresholdFor(rule, 11), 10);
-  assert.equal(thresholdFor(rule, -1), 0);
+  assert.equal(compareWithLimits(rule, 11).threshold, 10);
+  assert.equal(compareWithLimits(rule, -1).threshold, 0);
 });
 
 test('what is not newer is ignored', () => {
-  const rule = { ...base, above: 10, hold: 5 };
+  const rule = { above: 10, hold: 5 };
   const { found } = run(rule, [
     [10, 11],
     [10, 0], // same time: the first one counts
@@ -99,7 +93,7 @@ test('what is not newer is ignored', () => {
 });
 
 const value = fc.integer({ min: -20, max: 120 });
-const rules: fc.Arbitrary<ThresholdRule> = fc
+const rules: fc.Arbitrary<Rule> = fc
   .record({
     side: fc.constantFrom('above', 'below', 'band'),
     limit: fc.integer({ min: 0, max: 100 }),
@@ -108,9 +102,9 @@ const rules: fc.Arbitrary<ThresholdRule> = fc
     hold: fc.integer({ min: 0, max: 30 }),
   })
   .map(({ side, limit, gap, hasClear, hold }) => {
-    if (side === 'band') return { ...base, above: limit + gap, below: limit - gap, hold };
+    if (side === 'band') return { above: limit + gap, below: limit - gap, hold };
     const clear = side === 'above' ? limit - gap : limit + gap;
-    return { ...base, [side]: limit, hold, ...(hasClear ? { clear } : {}) };
+    return { [side]: limit, hold, ...(hasClear ? { clear } : {}) };
   });
 /** Strictly increasing times. */
 const series: fc.Arbitrary<Reading[]> = fc
@@ -130,7 +124,7 @@ test('property: it fires exactly when every reading from the first to the hold t
         if (transition !== 'firing') continue;
         assert.ok(since !== undefined && ts - since >= rule.hold, 'not before the hold time');
         const during = readings.filter(([at]) => at >= since && at <= ts);
-        assert.ok(during.every(([, v]) => meetsCondition(rule, v)));
+        assert.ok(during.every(([, v]) => meetsLimits(rule, v)));
         const before = during.filter(([at]) => at < ts);
         assert.ok(
           before.every(([at]) => at - since < rule.hold),
@@ -159,7 +153,7 @@ test('property: at most one alert is open, and each goes pending → firing → 
 test('property: no alert while the condition is never met; none open after a value that clears it', () => {
   fc.assert(
     fc.property(rules, series, (rule, readings) => {
-      const good = readings.filter(([, v]) => !meetsCondition(rule, v));
+      const good = readings.filter(([, v]) => !meetsLimits(rule, v));
       assert.deepEqual(run(rule, good).found, []);
       const clear =
         rule.clear ??

@@ -1,11 +1,5 @@
 import { createHash } from 'node:crypto';
-
-export interface SeriesKey {
-  readonly rule: string;
-  readonly site: string;
-  readonly device: string;
-  readonly metric: string;
-}
+import type { SeriesKey } from './types.ts';
 
 /** Key of a map; names hold no NUL (`isName`). */
 export const seriesKeyText = ({ rule, site, device, metric }: SeriesKey): string =>

@@ -1,22 +1,39 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { RuleOf } from '@weir/config/alert-rules';
 import fc from 'fast-check';
-import { ruleSet } from '../rules/rule-set.ts';
-import type { RuleState, ThresholdRule } from '../rules/threshold.ts';
-import type { TelemetryBatch } from './decode-telemetry.ts';
-import { type AlertChange, evaluateRules, touchedSeries } from './evaluate-rules.ts';
+import {
+  type AlertChange,
+  type Evaluation,
+  Evaluator,
+  type ReadingBatch,
+  touchedSeries,
+} from './evaluation.ts';
+import { type RuleSet, ruleSet } from './rule-set.ts';
+import type { RuleState } from './types.ts';
 
-const rule = (over: Partial<ThresholdRule>): ThresholdRule => ({
+const rule = (over: Partial<RuleOf<'threshold'>>): RuleOf<'threshold'> => ({
   id: 'hot',
+  kind: 'threshold',
   metric: 'temperature',
   site: '*',
   device: '*',
   above: 80,
   hold: 10,
   severity: 'warning',
+  labels: {},
   ...over,
 });
-const batch = (readings: [device: string, ts: number, value: number][], site = 'plant'): TelemetryBatch => ({
+function evaluate(
+  rules: RuleSet,
+  before: ReadonlyMap<string, RuleState>,
+  batches: readonly ReadingBatch[],
+): Evaluation {
+  const evaluator = new Evaluator(rules, before);
+  for (const one of batches) evaluator.readings(one);
+  return evaluator;
+}
+const batch = (readings: [device: string, ts: number, value: number][], site = 'plant'): ReadingBatch => ({
   site,
   metric: 'temperature',
   readings: readings.map(([device, ts, value]) => ({ device, ts, value })),
@@ -24,7 +41,7 @@ const batch = (readings: [device: string, ts: number, value: number][], site = '
 
 test('the changes of one alert fold into its last, a new one begins after it', () => {
   const rules = ruleSet([rule({})]);
-  const { changes, states, evaluated } = evaluateRules(rules, new Map(), [
+  const { changes, states, evaluated } = evaluate(rules, new Map(), [
     batch([
       ['a', 0, 90],
       ['a', 10, 91],
@@ -66,7 +83,7 @@ test('a rule watches its site, device and metric only', () => {
     batch([['a', 0, 90]], 'other'),
   ];
   const expected = ['hot plant a', 'any plant a', 'any plant b', 'any other a'];
-  const { changes } = evaluateRules(rules, new Map(), batches);
+  const { changes } = evaluate(rules, new Map(), batches);
   const names = (list: Iterable<{ rule: string; site: string; device: string }>): string[] =>
     [...list].map((series) => `${series.rule} ${series.site} ${series.device}`);
   assert.deepEqual(names(changes.map(({ series }) => series)), expected);
@@ -77,9 +94,9 @@ test('a rule watches its site, device and metric only', () => {
 
 test('readings that change nothing write nothing', () => {
   const rules = ruleSet([rule({})]);
-  const first = evaluateRules(rules, new Map(), [batch([['a', 5, 90]])]);
+  const first = evaluate(rules, new Map(), [batch([['a', 5, 90]])]);
   const before = new Map([...first.states].map(([key, { state }]) => [key, state]));
-  const again = evaluateRules(rules, before, [
+  const again = evaluate(rules, before, [
     batch([
       ['a', 5, 90],
       ['a', 4, 10],
@@ -115,7 +132,7 @@ test('property: however the readings are cut into batches, the table of alerts i
         const states = new Map<string, RuleState>();
         const rows = new Map<string, Partial<AlertChange>>();
         for (const part of parts) {
-          const result = evaluateRules(rules, states, [batch(part)]);
+          const result = evaluate(rules, states, [batch(part)]);
           for (const [key, { state }] of result.states) states.set(key, state);
           apply(rows, result.changes);
         }

@@ -1,0 +1,14 @@
+export { alertId, seriesKeyText } from './alert-id.ts';
+export {
+  type AlertChange,
+  type Evaluation,
+  Evaluator,
+  type ReadingBatch,
+  touchedSeries,
+} from './evaluation.ts';
+export { compareWithLimits } from './limits.ts';
+export { type DeviceLiveness, Liveness } from './liveness.ts';
+export type { KeptDevice } from './liveness-devices.ts';
+export type { EdgeProgress, HeartbeatQueue } from './liveness-edges.ts';
+export { type RuleSet, ruleSet } from './rule-set.ts';
+export type { Observation, RuleState, SeriesKey } from './types.ts';
