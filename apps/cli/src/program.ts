@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import manifest from '../../../package.json' with { type: 'json' };
 import { archiveCommand } from './commands/archive.ts';
 import { auditCommand } from './commands/audit.ts';
+import { commandCommand } from './commands/command.ts';
 import { configCommand } from './commands/config.ts';
 import { deviceCommand } from './commands/device.ts';
 import { dlqCommand } from './commands/dlq.ts';
@@ -43,6 +44,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     downCommand,
     statusCommand,
     deviceCommand,
+    commandCommand,
     fleetCommand,
     queryCommand,
     archiveCommand,

@@ -40,7 +40,7 @@ export async function runEdge(context: AppContext, start = startOutside): Promis
     criticalMetrics: new Set(splitList(edge.forward.criticalMetrics)),
   });
   const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
-  const outside = await start(context, { spool, intake, broker: mqtt.broker, events });
+  const outside = await start(context, { spool, intake, broker: mqtt.broker, events, credentials });
   const status = edgeStatus({ edgeId: edge.id, spool, intake, house, events, forwarders: outside });
   const http = await openHttpDoor({ context, intake, events, decode, credentials, status });
   const listeners = await openMqttDoor(mqtt.broker, house, events, {

@@ -1,5 +1,6 @@
 import { openBroadcast } from '@weir/connect-rabbitmq';
 import type { AppContext } from '@weir/lifecycle';
+import type { Credentials } from './auth/credentials.ts';
 import { exchangeClocks } from './clock/index.ts';
 import { startCommands } from './commands/index.ts';
 import type { Broker } from './door/broker.ts';
@@ -13,6 +14,8 @@ export interface OutsideParts {
   readonly intake: Intake;
   readonly broker: Broker;
   readonly events: EdgeEvents;
+  /** null: anonymous mode. */
+  readonly credentials: Credentials | null;
 }
 
 /** What of an edge talks to servers. The doors and the spool work without it. */
@@ -23,7 +26,8 @@ export interface Outside extends Pick<Forwarders, 'status' | 'stop'> {
 export type StartOutside = (context: AppContext, parts: OutsideParts) => Promise<Outside>;
 
 /** Forwards the spool, takes commands for the devices, and keeps its clock together with that of other edges. */
-export const startOutside: StartOutside = async (context, { spool, intake, broker, events }) => {
+export const startOutside: StartOutside = async (context, parts) => {
+  const { spool, intake, broker, events, credentials } = parts;
   const { config, log } = context;
   const broadcast = openBroadcast({
     url: config.rabbitmq.url,
@@ -37,6 +41,8 @@ export const startOutside: StartOutside = async (context, { spool, intake, broke
     broadcast,
     onIgnored: (edge) => events.clockIgnored(edge),
   });
+  // Somebody who was shut out is out at once, not at the next refresh.
+  broadcast.hear('credentials', () => void credentials?.refresh());
   const commands = await startCommands(context, { broker, intake, events, broadcast });
   broadcast.start();
   const forwarders = startForwarders(context, spool, intake.clock);

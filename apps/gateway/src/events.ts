@@ -17,6 +17,8 @@ export interface Events {
   liveClients(count: number): void;
   feedChanged(connected: boolean, why: string): void;
   probeFailed(part: string, error: unknown): void;
+  commandEnded(state: string): void;
+  commandsWait(why: string): void;
 }
 
 export function gatewayEvents(log: Logger, metrics: Metrics): Events {
@@ -46,6 +48,7 @@ export function gatewayEvents(log: Logger, metrics: Metrics): Events {
   const probes = metrics.counter('weir_status_probe_failures_total', 'Parts that did not answer the status', [
     'part',
   ]);
+  const commands = metrics.counter('weir_commands_total', 'Commands to devices by how they ended', ['state']);
   return {
     cacheAnswered: (result) => cache.inc({ result }),
     cacheUnavailable: (error) =>
@@ -73,6 +76,11 @@ export function gatewayEvents(log: Logger, metrics: Metrics): Events {
       if (connected) log.info('live readings: connected to RabbitMQ');
       else limited('feed', () => log.warn(`live readings: RabbitMQ is away: ${why}`));
     },
+    commandEnded: (state) => commands.inc({ state }),
+    commandsWait: (why) =>
+      limited('commands', (suppressed) =>
+        log.warn({ suppressed }, `commands to devices wait; each keeps its deadline: ${why}`),
+      ),
     probeFailed: (part, error) => {
       probes.inc({ part });
       limited(`probe ${part}`, () => log.debug({ err: error }, `status of ${part}: ${errorMessage(error)}`));

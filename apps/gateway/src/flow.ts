@@ -15,18 +15,23 @@ import { feedLive } from './steps/feed-live.ts';
 const PAGE = join(import.meta.dirname, '../../dashboard/dist');
 
 /**
- * question → limit → Redis while fresh → database → answer; live readings from RabbitMQ → hub → WebSocket; the
- * state of the pipeline from every part of it. Starts whatever is away: an answer says what is missing.
+ * question → limit → Redis while fresh → database → answer; live readings from RabbitMQ → hub → WebSocket; commands →
+ * database → RabbitMQ → edges; the state of the pipeline from every part of it. Starts whatever is away: an answer
+ * says what is missing.
  */
 export async function startGateway(context: AppContext): Promise<void> {
   const { config, log, metrics } = context;
   const events = gatewayEvents(log, metrics);
   const hub = new LiveHub({ events, ...config.gateway });
-  const { store, rollups, cache, sources, close } = openParts(context, hub);
+  const { store, rollups, cache, sources, commands, desk, broadcast, start, close } = openParts(
+    context,
+    hub,
+    events,
+  );
   const feed = feedLive(config.rabbitmq, hub, events, log);
   const doors = { mqtt: context.port('mqtt'), http: context.port('edgeHttp') };
   const status = collectStatus({ sources, doors, onFailure: events.probeFailed });
-  const answer = answerCached({
+  const cached = answerCached({
     cache,
     events,
     namespace: config.namespace,
@@ -34,12 +39,29 @@ export async function startGateway(context: AppContext): Promise<void> {
     ...config.gateway,
   });
 
+  broadcast.hear('changed', ({ what }) => cached.forget(what));
+  const changed = (what: string): void => {
+    cached.forget(what);
+    // A gateway that does not hear of it shows the change when its cache has aged.
+    broadcast.tell({ kind: 'changed', what }).catch(() => undefined);
+  };
+
   const app = await createApi(context, events);
   await describeApi(app, context.version);
   await app.register(
     async (api) => {
       await limitRequests(api, config.gateway.rateLimit);
-      addRoutes(api, { store, rollups, answer, status, hub, silentAfter: config.gateway.silentAfter });
+      addRoutes(api, {
+        store,
+        rollups,
+        answer: cached.answer,
+        changed,
+        status,
+        hub,
+        commands,
+        desk,
+        silentAfter: config.gateway.silentAfter,
+      });
     },
     { prefix: '/api/v1' },
   );
@@ -52,5 +74,6 @@ export async function startGateway(context: AppContext): Promise<void> {
   context.onStop('close', 'connections', close);
   context.readyWhen('live feed', () => hub.connected || 'waiting for RabbitMQ');
   feed.start();
+  start();
   await listenApi(app, config.ports.host, context.port('gateway'));
 }

@@ -1,10 +1,20 @@
 import { openAdmin } from '@weir/connect-kafka';
-import { queueDepths, vhostOf } from '@weir/connect-rabbitmq';
+import {
+  type Broadcast,
+  openBroadcast,
+  openConsumer,
+  openPublisher,
+  queueDepths,
+  vhostOf,
+} from '@weir/connect-rabbitmq';
 import { type Cache, openCache } from '@weir/connect-redis';
 import { openAlertQueries, openDatabase, openQueries } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
-import { kafkaTopology, type PortName } from '@weir/topology';
+import { kafkaTopology, type PortName, QUEUES } from '@weir/topology';
 import { groupings } from '@weir/windows';
+import { CommandDesk } from './commands/desk.ts';
+import { type CommandStore, commandStore } from './commands/store.ts';
+import type { Events } from './events.ts';
 import type { LiveHub } from './live/hub.ts';
 import { viewApp, viewMinio } from './status/probe.ts';
 import type { KafkaView } from './status/snapshot.ts';
@@ -13,16 +23,23 @@ import { type RollupStore, rollupStore } from './store/rollups.ts';
 import { sqlStore } from './store/sql.ts';
 import type { Store } from './store/store.ts';
 
+const COMMAND_EVENTS_IN_HAND = 100;
+
 export interface Parts {
   readonly store: Store;
   readonly rollups: RollupStore;
   readonly cache: Cache;
   readonly sources: Sources;
+  readonly commands: CommandStore;
+  readonly desk: CommandDesk;
+  readonly broadcast: Broadcast;
+  /** Begins to send commands, to hear what became of them, and to hear what others say. */
+  start(): void;
   close(): Promise<void>;
 }
 
 /** Opens what the gateway talks to. Nothing waits for a server: each one may be away at any time. */
-export function openParts(context: AppContext, hub: LiveHub): Parts {
+export function openParts(context: AppContext, hub: LiveHub, events: Events): Parts {
   const { config, log } = context;
   const database = openDatabase({
     url: config.timescale.url,
@@ -44,6 +61,18 @@ export function openParts(context: AppContext, hub: LiveHub): Parts {
     requestTimeoutMs: 5_000,
   });
   const topology = kafkaTopology(config.namespace);
+  const rabbitmq = { url: config.rabbitmq.url, heartbeatMs: config.rabbitmq.heartbeat, log };
+  const broadcast = openBroadcast({ ...rabbitmq, name: 'weir gateway, broadcast' });
+  const publisher = openPublisher({ ...rabbitmq, name: 'weir gateway, commands' });
+  const commands = commandStore(database);
+  const desk = new CommandDesk(commands, publisher, events);
+  const commandEvents = openConsumer({
+    ...rabbitmq,
+    name: 'weir gateway, command events',
+    queue: QUEUES.gatewayCommandEvents.name,
+    prefetch: COMMAND_EVENTS_IN_HAND,
+    handler: desk.hear,
+  });
 
   const app = (port: PortName) => (signal: AbortSignal) =>
     viewApp(`http://${hostOf(config.ports.host)}:${context.port(port)}`, signal);
@@ -66,6 +95,14 @@ export function openParts(context: AppContext, hub: LiveHub): Parts {
     store,
     rollups: rollupStore(database, groupings(config.rollups.by, config.devices)),
     cache,
+    commands,
+    desk,
+    broadcast,
+    start: () => {
+      desk.start();
+      commandEvents.start();
+      broadcast.start();
+    },
     sources: {
       edge: app('edgeHttp'),
       aggregator: app('aggregatorHttp'),
@@ -79,8 +116,9 @@ export function openParts(context: AppContext, hub: LiveHub): Parts {
       live: () => ({ clients: hub.size, connected: hub.connected, delivered: hub.delivered }),
     },
     close: async () => {
+      await Promise.all([desk.stop(), commandEvents.stop(), broadcast.stop()]);
       cache.close();
-      await Promise.all([admin.close(), database.close()]);
+      await Promise.all([admin.close(), database.close(), publisher.close()]);
     },
   };
 }

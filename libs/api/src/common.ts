@@ -30,6 +30,7 @@ export const PROBLEMS = {
   'device-not-found': 'No reading of this device has been stored.',
   'device-ambiguous': 'Several sites have a device of this name; say which with ?site=.',
   'group-not-found': 'No such group of devices has readings of this metric.',
+  refused: 'The request is understood, and cannot be done as things are.',
   'rate-limited': 'This client sends more requests than it may.',
   'database-away': 'The database does not answer, and nothing is cached for this question.',
   'upgrade-required': 'This address speaks WebSocket.',

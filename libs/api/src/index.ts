@@ -1,4 +1,5 @@
 export * from './alerts.ts';
+export * from './commands.ts';
 export * from './common.ts';
 export * from './dead-letters.ts';
 export * from './devices.ts';

@@ -51,6 +51,8 @@ const alerterNormal = 'weir.alerter.telemetry';
 const alerterCritical = 'weir.alerter.telemetry-critical';
 const alerterEvents = 'weir.alerter.events';
 
+const gatewayCommandEvents = 'weir.gateway.command-events';
+
 /** Durable queues. The live feed of a gateway is exclusive to its connection: see `liveQueueArguments`. */
 export const QUEUES = {
   alerterTelemetry: {
@@ -68,6 +70,16 @@ export const QUEUES = {
     arguments: quorum(alerterEvents, { 'x-max-length': 1_000_000 }),
     bindings: [{ exchange: EXCHANGES.events.name, key: '#' }],
   },
+  /** What becomes of commands, for whichever gateway takes it. */
+  gatewayCommandEvents: {
+    name: gatewayCommandEvents,
+    arguments: quorum(gatewayCommandEvents, { 'x-max-length': 1_000_000 }),
+    bindings: [
+      { exchange: EXCHANGES.events.name, key: 'events.*.command-ack' },
+      { exchange: EXCHANGES.events.name, key: 'events.*.command-delivered' },
+    ],
+  },
+  gatewayCommandEventsDlq: dlq(gatewayCommandEvents),
   alerterTelemetryDlq: dlq(alerterNormal),
   alerterCriticalDlq: dlq(alerterCritical),
   alerterEventsDlq: dlq(alerterEvents),

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { openClient } from '@weir/connect-mqtt';
+import { openBroadcast } from '@weir/connect-rabbitmq';
 import type { DeviceCredentials } from '@weir/connect-timescale';
-import { WeirError } from '@weir/flow';
+import { errorMessage, WeirError } from '@weir/flow';
 import {
   CHOSEN_SECRET_COST,
   commandFilter,
@@ -11,11 +12,11 @@ import {
   isName,
   LIMITS,
 } from '@weir/reading';
-import { PORTS } from '@weir/topology';
+import { COMMAND_EVENTS, PORTS } from '@weir/topology';
 import { Command } from 'commander';
 import { openCredentials } from '../credential-store.ts';
 import { Output, type Terminal, table } from '../output.ts';
-import { effectiveConfig, usage } from '../settings.ts';
+import { effectiveConfig, quietLogger, usage } from '../settings.ts';
 
 interface Common {
   readonly file?: string;
@@ -31,6 +32,24 @@ async function withStore<T>(options: Common, work: (store: DeviceCredentials) =>
   } finally {
     await store.close();
   }
+}
+
+const TOLD_MS = 2_000;
+
+/** Edges read changed credentials every few seconds; those that hear this do it at once. */
+async function tellEdges(options: Common): Promise<void> {
+  const { rabbitmq } = effectiveConfig(options.data);
+  const broadcast = openBroadcast({
+    url: rabbitmq.url,
+    heartbeatMs: rabbitmq.heartbeat,
+    name: 'weir device',
+    log: quietLogger(),
+  });
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, TOLD_MS);
+  await Promise.race([broadcast.tell({ kind: 'credentials' }).catch(() => undefined), late]);
+  clearTimeout(timer);
+  await broadcast.stop();
 }
 
 function requireNames(site: string, device: string): void {
@@ -75,12 +94,13 @@ function add(terminal: Terminal): Command {
         const createdAt = new Date().toISOString();
         await store.put({ device, site, hash, publish, subscribe, createdAt, revokedAt: null });
       });
+      await tellEdges(all);
       const shown = chosen === undefined ? secret : '(as given)';
       output.result(
         { site, device, username: device, secret: shown, topic: `telemetry/v1/${site}/${device}` },
         () =>
           [
-            `Device ${device} of site ${site} may connect now (the edge reads new credentials every few seconds).`,
+            `Device ${device} of site ${site} may connect now.`,
             `  client id and user name  ${device}`,
             `  password                 ${shown}`,
             `  publishes to             telemetry/v1/${site}/${device}[/<metric>]`,
@@ -137,6 +157,7 @@ function revoke(terminal: Terminal): Command {
         );
       }
       if (!(await withStore(all, (store) => store.revoke(device)))) throw absent(device);
+      await tellEdges(all);
       output.result({ device, revoked: true }, () => `Device ${device} may not connect any more.`);
     });
 }
@@ -189,11 +210,22 @@ function publish(terminal: Terminal): Command {
     });
 }
 
+/** The id in a command; undefined for anything else that is published on its topic. */
+function commandId(text: string): string | undefined {
+  try {
+    const { id } = JSON.parse(text) as { readonly id?: unknown };
+    return typeof id === 'string' ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 function listen(terminal: Terminal): Command {
   return new Command('listen')
     .description("print a device's commands as they come, until Ctrl-C")
     .argument('<site>', 'site of the device')
     .argument('<device>', 'name of the device')
+    .option('--answer', 'answer each command: done')
     .option('--url <url>', 'address of the broker (default: the edge of this machine)')
     .option('--secret-file <file>', 'file with the password')
     .action(async (site: string, device: string, options, command: Command) => {
@@ -205,6 +237,15 @@ function listen(terminal: Terminal): Command {
       await client.subscribe(commandFilter(topics, site, device), (topic, payload) => {
         const text = payload.toString('utf8');
         output.line(output.json ? JSON.stringify({ topic, payload: text }) : `${topic} ${text}`);
+        const id = options.answer === true ? commandId(text) : undefined;
+        if (id === undefined) return;
+        const answers = topics.events
+          .replace('{site}', site)
+          .replace('{device}', device)
+          .replace('{kind}', COMMAND_EVENTS.answered);
+        client
+          .publish(answers, JSON.stringify({ id, ok: true }), 1)
+          .catch((error: unknown) => output.note(`The answer was not taken: ${errorMessage(error)}`));
       });
       await new Promise<void>((resolve) => {
         process.once('SIGINT', () => resolve());

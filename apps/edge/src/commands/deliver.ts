@@ -96,8 +96,10 @@ export class CommandDelivery {
       return Promise.resolve('ack');
     }
     if (this.#stopped) return Promise.resolve('requeue');
-    // RabbitMQ delivers what is held again after a lost connection: the older delivery is void.
-    this.#held.get(command.id)?.settle('requeue');
+    // It comes again after a lost connection, when the older delivery is void, and from a gateway that is not sure.
+    const older = this.#held.get(command.id);
+    if (older?.isHandedOver === true) return Promise.resolve('ack');
+    older?.settle('ack');
     const { promise, resolve } = Promise.withResolvers<Settlement>();
     const held: Held = {
       command,
@@ -122,7 +124,9 @@ export class CommandDelivery {
   /** Another edge hands this one over. */
   letGo(id: string): void {
     const held = this.#held.get(id);
-    if (held !== undefined && !held.isHandedOver) held.settle('ack');
+    if (held?.isHandedOver === true) return;
+    this.#options.journal.takenElsewhere(id);
+    held?.settle('ack');
   }
 
   /** What waits goes back to its queue. */

@@ -1,15 +1,21 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WeirError } from '@weir/flow';
+import { MAX_COMMAND_MS } from '@weir/topology';
 import { ClassicLevel } from 'classic-level';
 
 const FORGET_AFTER_MS = 3_600_000;
 
-/** Which commands were handed to their device, or were about to be: none of them is handed over again. */
+/**
+ * Which commands were handed to their device, here or by another edge, or were about to be: none of them is handed over
+ * again.
+ */
 export interface CommandJournal {
   has(id: string): boolean;
   /** Resolves when it is on disk (fsync). `deadline`: epoch milliseconds; an hour later it is forgotten. */
   take(id: string, deadline: number): Promise<void>;
+  /** Another edge took it. */
+  takenElsewhere(id: string): void;
   close(): Promise<void>;
 }
 
@@ -45,6 +51,12 @@ export async function openCommandJournal(dir: string, now: () => number = Date.n
     take: async (id, deadline) => {
       await db.put(id, String(deadline), { sync: true });
       taken.set(id, deadline);
+    },
+    takenElsewhere: (id) => {
+      const deadline = now() + MAX_COMMAND_MS;
+      taken.set(id, deadline);
+      // not waited for: it only matters when this edge is killed and the device comes here before the deadline
+      db.put(id, String(deadline)).catch(() => undefined);
     },
     close: async () => {
       clearInterval(timer);

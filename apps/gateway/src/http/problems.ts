@@ -10,6 +10,7 @@ const STATUS: Readonly<Record<ProblemCode, number>> = {
   'device-not-found': 404,
   'group-not-found': 404,
   'device-ambiguous': 409,
+  refused: 422,
   'upgrade-required': 426,
   'rate-limited': 429,
   'database-away': 503,
@@ -49,6 +50,8 @@ function asProblem(error: unknown): ApiProblem {
   if (error instanceof WeirError && error.retry !== 'data') {
     return new ApiProblem('database-away', PROBLEMS['database-away'], { retryAfterSeconds: 2, cause: error });
   }
+  if (error instanceof WeirError && error.code === 'WEIR_REJECTED')
+    return new ApiProblem('refused', error.message);
   const status = (error as FastifyError).statusCode;
   if (status !== undefined && status >= 400 && status < 500) {
     const code = status === 404 ? 'not-found' : status === 429 ? 'rate-limited' : 'bad-request';

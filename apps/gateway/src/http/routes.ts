@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { alertRoutes } from './routes/alerts.ts';
+import { commandRoutes } from './routes/commands.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { expressionRoutes } from './routes/expressions.ts';
 import { liveRoutes } from './routes/live.ts';
@@ -16,6 +17,7 @@ const GROUPS = [
   expressionRoutes,
   rollupRoutes,
   alertRoutes,
+  commandRoutes,
   pipelineRoutes,
   liveRoutes,
 ];

@@ -48,6 +48,8 @@ export type AnswerCached = <S extends z.ZodType>(
 ) => Promise<void>;
 
 const CACHE = 'weir-gateway';
+/** Whatever is published on weir.broadcast, no more kinds than these are remembered. */
+const KINDS = 100;
 const seconds = (ms: number): number => Math.floor(ms / 1_000);
 
 /**
@@ -55,11 +57,17 @@ const seconds = (ms: number): number => Math.floor(ms / 1_000);
  * Says which in Cache-Status (RFC 9211) and Age, and answers 304 to a matching If-None-Match. Equal questions that
  * arrive together ask the database once.
  */
-export function answerCached(options: AnswerOptions): AnswerCached {
+export function answerCached(options: AnswerOptions): {
+  readonly answer: AnswerCached;
+  /** Answers made so far to questions whose key begins with `kind:` are not fresh any more. */
+  forget(kind: string): void;
+} {
   const { cache, events, staleTtl } = options;
   const freshFor = (question: { readonly freshMs?: number }): number =>
     Math.min(options.cacheTtl, question.freshMs ?? options.cacheTtl);
   const underway = new Map<string, Promise<Stored>>();
+  /** By kind, when its answers were last forgotten; epoch milliseconds, as `Stored.at`. */
+  const forgotten = new Map<string, number>();
 
   const look = async (key: string): Promise<Stored | null | 'bypass'> => {
     try {
@@ -85,7 +93,7 @@ export function answerCached(options: AnswerOptions): AnswerCached {
     })();
     underway.set(key, work);
     const forget = (): void => {
-      underway.delete(key);
+      if (underway.get(key) === work) underway.delete(key);
     };
     work.then(forget, forget);
     return work;
@@ -96,7 +104,9 @@ export function answerCached(options: AnswerOptions): AnswerCached {
     const found = await look(key);
     const known = found === 'bypass' ? null : found;
     const age = known === null ? 0 : Date.now() - known.at;
-    if (known !== null && age < cacheTtl) {
+    const isForgotten =
+      known !== null && known.at <= (forgotten.get(question.key.split(':', 1)[0] ?? '') ?? 0);
+    if (known !== null && age < cacheTtl && !isForgotten) {
       return { stored: known, result: 'hit', status: `${CACHE}; hit; ttl=${seconds(cacheTtl - age)}` };
     }
     try {
@@ -122,7 +132,7 @@ export function answerCached(options: AnswerOptions): AnswerCached {
     }
   };
 
-  return async (request, reply, question) => {
+  const answer: AnswerCached = async (request, reply, question) => {
     const { stored, result, status } = await find(question);
     events.cacheAnswered(result);
     reply
@@ -137,6 +147,15 @@ export function answerCached(options: AnswerOptions): AnswerCached {
     if (typeof next === 'string') reply.header('link', `<${nextUrl(request.url, next)}>; rel="next"`);
     if (matches(request.headers['if-none-match'], stored.etag)) await reply.code(304).send();
     else await reply.header('content-type', 'application/json; charset=utf-8').send(stored.body);
+  };
+  return {
+    answer,
+    forget: (kind) => {
+      if (forgotten.size >= KINDS) forgotten.clear();
+      forgotten.set(kind, Date.now());
+      // One that is under way may have been asked before the change.
+      underway.clear();
+    },
   };
 }
 

@@ -1,6 +1,8 @@
 import { problem } from '@weir/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { CommandDesk } from '../../commands/desk.ts';
+import type { CommandStore } from '../../commands/store.ts';
 import type { LiveHub } from '../../live/hub.ts';
 import type { AnswerCached } from '../../steps/answer-cached.ts';
 import type { StatusCollector } from '../../steps/collect-status.ts';
@@ -11,8 +13,12 @@ export interface RouteParts {
   readonly store: Store;
   readonly rollups: RollupStore;
   readonly answer: AnswerCached;
+  /** Somebody changed what answers of this kind (the first part of a question's key) show: every gateway asks anew. */
+  readonly changed: (what: string) => void;
   readonly status: StatusCollector;
   readonly hub: LiveHub;
+  readonly commands: CommandStore;
+  readonly desk: CommandDesk;
   /** Milliseconds; see `gateway.silentAfter`. */
   readonly silentAfter: number;
 }
