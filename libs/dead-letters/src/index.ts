@@ -48,4 +48,5 @@ export {
   type Settlement,
   settleItems,
   tidyTasks,
+  waitingDestinations,
 } from './tasks-work.ts';

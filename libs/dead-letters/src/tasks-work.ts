@@ -1,7 +1,8 @@
 import { type Runner, recordAudit } from '@weir/connect-timescale';
+import type { DeadLetterReason } from '@weir/flow';
 import { TABLES } from '@weir/topology';
 import type { Letter, LetterStatus } from './letter.ts';
-import type { ItemState, PauseCause, ReplayPlan, ReplayTask } from './tasks.ts';
+import { ACTIVE_STATES, type ItemState, type PauseCause, type ReplayPlan, type ReplayTask } from './tasks.ts';
 
 /** Statements of the one worker that plans and sends. Those that change something belong into its fenced transactions. */
 
@@ -101,14 +102,13 @@ export async function claimItems(
   const of = (state: ItemState): Claim[] => claims.filter(({ to }) => to === state);
   const sending = await moveLetters(transaction, task, of('sending'), 'replayed', task.why);
   const parked = await moveLetters(transaction, task, of('parked'), 'parked', null);
-  const still = [...of('skipped'), ...of('failed')];
-  const moved = [...sending, ...parked, ...still];
+  const moved = [...sending, ...parked, ...of('skipped'), ...of('failed')];
   if (moved.length === 0) return new Set();
-  await transaction.query(
+  const rows = await transaction.query<{ position: number; state: ItemState }>(
     'claiming letters of a replay',
     `UPDATE ${TABLES.replayItems} i SET state = c.state, why = c.why, replay_count = c.replay_count
        FROM unnest($2::int[], $3::text[], $4::text[], $5::int[]) AS c (position, state, why, replay_count)
-      WHERE i.task = $1 AND i.position = c.position AND i.state = 'waiting'`,
+      WHERE i.task = $1 AND i.position = c.position AND i.state = 'waiting' RETURNING i.position, i.state`,
     [
       task.id,
       moved.map(({ position }) => position),
@@ -117,10 +117,11 @@ export async function claimItems(
       moved.map(({ to, letter }) => (to === 'sending' ? letter.replayCount + 1 : null)),
     ],
   );
+  const now = (state: ItemState): number => rows.filter((one) => one.state === state).length;
   await transaction.query(
     'counting letters of a replay',
     `UPDATE ${TABLES.replayTasks} SET skipped = skipped + $2, parked = parked + $3, failed = failed + $4 WHERE id = $1`,
-    [task.id, of('skipped').length, parked.length, of('failed').length],
+    [task.id, now('skipped'), now('parked'), now('failed')],
   );
   if (row.audit !== null) await remember(transaction, row.audit, task.id, sending);
   for (const claim of parked) {
@@ -136,7 +137,7 @@ export async function claimItems(
     });
     await remember(transaction, audit, task.id, [claim]);
   }
-  return new Set(moved.map(({ position }) => position));
+  return new Set(rows.map(({ position }) => position));
 }
 
 /** Those of these letters that still were as they were read. */
@@ -310,3 +311,36 @@ export async function tidyTasks(
 }
 
 const WORKER = 'weir';
+
+/**
+ * Destinations with open letters of a reason that are new, or came back, since the last task of the policy of both
+ * began, and for which no task of it is under way.
+ * @param readings topic for letters that did not come from a queue
+ * @param policy name of the policy for a destination
+ */
+export async function waitingDestinations(
+  runner: Runner,
+  reason: DeadLetterReason,
+  readings: string,
+  policy: (destination: string) => string,
+): Promise<string[]> {
+  const waiting = await runner.query<{ destination: string; newest: Date }>(
+    'looking for letters that a policy replays',
+    `SELECT CASE WHEN origin_system = 'rabbitmq' THEN origin ELSE $2 END AS destination,
+            max(greatest(arrived_at, status_at)) AS newest
+       FROM ${TABLES.deadLetters} WHERE status = 'open' AND reason = $1 GROUP BY 1`,
+    [reason, readings],
+  );
+  if (waiting.length === 0) return [];
+  const tasks = await runner.query<{ policy: string; created: Date; active: boolean }>(
+    'reading the tasks of a policy',
+    `SELECT policy, max(created_at) AS created, bool_or(state = ANY($2)) AS active
+       FROM ${TABLES.replayTasks} WHERE policy = ANY($1) GROUP BY policy`,
+    [waiting.map(({ destination }) => policy(destination)), ACTIVE_STATES],
+  );
+  const known = new Map(tasks.map((task) => [task.policy, task]));
+  return waiting.flatMap(({ destination, newest }) => {
+    const task = known.get(policy(destination));
+    return task === undefined || (!task.active && newest > task.created) ? destination : [];
+  });
+}

@@ -1,5 +1,14 @@
+import { DEAD_LETTER_REASONS } from '@weir/flow';
 import { z } from 'zod';
 import { duration, size, whole } from '../units.ts';
+
+const policy = z.strictObject({
+  reason: z.enum(DEAD_LETTER_REASONS).describe('Letters that are sent again by themselves'),
+  rate: whole(1, 1_000_000).default(50).describe('Letters a second, at most'),
+  healthyFor: duration()
+    .prefault('1m')
+    .describe('How long somebody must have read their destination without falling behind'),
+});
 
 export const deadLettersSection = z
   .strictObject({
@@ -10,5 +19,21 @@ export const deadLettersSection = z
     maxReplays: whole(1, 1_000)
       .default(3)
       .describe('A letter that comes back after so many replays is parked'),
+    replayRate: whole(1, 1_000_000)
+      .default(2_000)
+      .describe('Letters that a replay sends a second at most, unless it says otherwise'),
+    maxLag: whole(1, 1_000_000_000)
+      .default(20_000)
+      .describe(
+        'Records or messages that may wait at the destination of a replay; beyond it the replay pauses',
+      ),
+    policies: z
+      .array(policy)
+      .refine(
+        (all) => new Set(all.map(({ reason }) => reason)).size === all.length,
+        'one policy for a reason',
+      )
+      .prefault([{ reason: 'sink-unavailable' }])
+      .describe('Reasons whose letters are sent again by themselves: reason, rate, healthyFor'),
   })
   .prefault({});
