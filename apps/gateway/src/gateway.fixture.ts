@@ -12,7 +12,7 @@ import {
 } from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
 import { createLogger } from '@weir/observe';
-import { encodeEnvelope, envelopePrefix } from '@weir/reading';
+import { encodeEnvelope, envelopePrefix, joinLines } from '@weir/reading';
 import {
   atEnd,
   CHECKOUT,
@@ -176,7 +176,7 @@ export async function foldReadings(
       });
     // So far apart that every commit writes the row of the device.
     const now = Number(offset) * 15_000;
-    owned.state.apply(offset, lines, now);
+    owned.state.apply(offset, joinLines(lines), now);
     await writer.prepare([owned], now);
     await writer.write([writer.collect(owned, now)]);
   }

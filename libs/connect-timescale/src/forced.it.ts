@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createLogger } from '@weir/observe';
-import { decodeEnvelope, encodeEnvelope, envelopePrefix, forceLine, readingsOf } from '@weir/reading';
+import {
+  decodeEnvelope,
+  encodeEnvelope,
+  envelopePrefix,
+  forceLine,
+  joinLines,
+  readingsOf,
+} from '@weir/reading';
 import { atEnd, isolated, type Scope } from '@weir/testkit';
 import { LEVELS } from '@weir/topology';
 import { lateIdentity } from '@weir/windows';
@@ -64,7 +71,7 @@ class Fold {
     this.owned = owned;
     const { nextOffset, replayOffset } = claim.position;
     for (let offset = replayOffset; offset < nextOffset; offset++)
-      owned.state.apply(offset, [this.lines[Number(offset)] as string], 0);
+      owned.state.apply(offset, joinLines([this.lines[Number(offset)] as string]), 0);
   }
 
   fold(...lines: readonly string[]): void {
@@ -72,7 +79,7 @@ class Fold {
       const { state } = this.owned as OpenPartition;
       const offset = state.nextOffset;
       this.lines[Number(offset)] = line;
-      state.apply(offset, [line], 0);
+      state.apply(offset, joinLines([line]), 0);
     }
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createLogger } from '@weir/observe';
-import { encodeEnvelope, envelopePrefix } from '@weir/reading';
+import { encodeEnvelope, envelopePrefix, joinLines } from '@weir/reading';
 import { atEnd, isolated, until } from '@weir/testkit';
 import { LEVELS, ROLLUP_LEVELS, TABLES } from '@weir/topology';
 import { groupings, type WindowOptions } from '@weir/windows';
@@ -101,7 +101,7 @@ class Folder {
     const claim = await claimPartition(this.#database, TOPIC, 0, 'test');
     const { owned } = await this.#writer.open(0, claim, OPTIONS, () => true);
     for (let at = Number(claim.position.replayOffset); at < this.#log.length; at++)
-      owned.state.apply(BigInt(at), this.#log[at] as string[], 0);
+      owned.state.apply(BigInt(at), joinLines(this.#log[at] as string[]), 0);
     this.#owned = owned;
   }
 
@@ -109,7 +109,7 @@ class Folder {
   async fold(lines: readonly string[], idle: boolean): Promise<void> {
     if (this.#owned === null) await this.restart();
     const owned = this.#owned as OpenPartition;
-    owned.state.apply(BigInt(this.#log.length), lines, 0);
+    owned.state.apply(BigInt(this.#log.length), joinLines(lines), 0);
     this.#log.push(lines);
     await this.#writer.prepare([owned]);
     const handout = this.#writer.collect(owned, idle ? 1e12 : 0);

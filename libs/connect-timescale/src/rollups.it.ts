@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createLogger } from '@weir/observe';
+import { joinLines } from '@weir/reading';
 import { isolated } from '@weir/testkit';
 import { ROLLUP_LEVELS } from '@weir/topology';
 import { type DerivedMetric, type Figures, groupings, PartitionState, Sketch } from '@weir/windows';
@@ -173,7 +174,8 @@ test('derived metrics hold from an offset on, in whatever log is read again', as
     if (handout !== null) await database.transaction('a test', (tx) => part.write(tx, [handout]));
     for (const offset of offsets) {
       const envelope = { v: 1, edge: 'e/1', n: Number(offset), site: 's', device: 'd', at: T0, via: 'http' };
-      state.apply(offset, [JSON.stringify({ ...envelope, payload: { ts: T0, values: { a: 1 } } })], 0);
+      const line = JSON.stringify({ ...envelope, payload: { ts: T0, values: { a: 1 } } });
+      state.apply(offset, joinLines([line]), 0);
     }
     return made;
   };

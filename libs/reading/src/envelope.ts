@@ -157,6 +157,11 @@ export function splitLines(value: Buffer): string[] {
   return lines;
 }
 
+/** The value of a record of these lines, as `splitLines` reads it. */
+export function joinLines(lines: readonly string[]): Buffer {
+  return Buffer.from(lines.length === 0 ? '' : `${lines.join('\n')}\n`);
+}
+
 /** The readings of an envelope: the same ones that the edge saw when it accepted the publish. */
 export function readingsOf(envelope: Envelope): readonly Reading[] {
   return interpretEnvelope(envelope).readings;

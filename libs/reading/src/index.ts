@@ -3,6 +3,8 @@ export * from './dead-letter.ts';
 export * from './envelope.ts';
 export * from './hlc.ts';
 export * from './interpret.ts';
+export * from './name-hash.ts';
 export * from './partition.ts';
 export * from './reading.ts';
+export * from './scan-line.ts';
 export * from './topic.ts';

@@ -5,7 +5,7 @@ import {
   type PartitionWriter,
   resetPartition,
 } from '@weir/connect-timescale';
-import { partitionOf } from '@weir/reading';
+import { joinLines, partitionOf } from '@weir/reading';
 import { type Counts, noCounts, type WindowOptions } from '@weir/windows';
 import { readTape, type Sources, type TapeListener, type TapeRecord } from './tape.ts';
 
@@ -87,7 +87,7 @@ export class PartitionFold {
     const { state } = this.owned;
     let readings = 0;
     for (const { offset, lines } of batch) {
-      const folded = state.apply(offset, lines, arrivalOf(lines));
+      const folded = state.apply(offset, joinLines(lines), arrivalOf(lines));
       readings += folded;
       this.pending += folded;
       if (this.pending >= READINGS) await this.write(NEVER);

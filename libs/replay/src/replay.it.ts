@@ -7,7 +7,7 @@ import { openAdmin, openLogReader } from '@weir/connect-kafka';
 import { openArchive, openStore } from '@weir/connect-minio';
 import { claimPartition, migrate, openDatabase, PartitionWriter, rollupPart } from '@weir/connect-timescale';
 import { createLogger } from '@weir/observe';
-import { encodeEnvelope, envelopePrefix, partitionOf } from '@weir/reading';
+import { encodeEnvelope, envelopePrefix, joinLines, partitionOf } from '@weir/reading';
 import { atEnd, type Isolated, isolated, type Scope } from '@weir/testkit';
 import { archiveBucket, archiveKey, kafkaTopology, LEVELS } from '@weir/topology';
 import { groupings } from '@weir/windows';
@@ -109,7 +109,7 @@ class Bench {
       await writer.write([writer.collect(owned, now)]);
     };
     for (const [offset, lines] of this.records.entries()) {
-      owned.state.apply(BigInt(offset), lines, 0);
+      owned.state.apply(BigInt(offset), joinLines(lines), 0);
       await commit(0);
     }
     await commit(1e9);

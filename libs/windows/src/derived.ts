@@ -1,5 +1,5 @@
 import { type Expression, parseExpression } from '@weir/expression';
-import type { Envelope, Reading } from '@weir/reading';
+import type { LineHead, Reading } from '@weir/reading';
 import { patternOf } from './rollup-groups.ts';
 
 /** A metric that is computed from other metrics of the same message. */
@@ -43,7 +43,7 @@ const EVERY_DEVICE = '*/*';
 export function deriving(
   metrics: readonly DerivedMetric[],
   counts: (metric: string) => DerivedCounts = () => ({ made: 0, notFinite: 0, given: 0 }),
-): (envelope: Envelope, sent: readonly Reading[]) => readonly Reading[] {
+): (head: LineHead, sent: readonly Reading[]) => readonly Reading[] {
   const definitions: Definition[] = metrics.map(({ metric, unit, match, expression }) => ({
     metric,
     unit,
@@ -54,7 +54,7 @@ export function deriving(
   }));
   const narrow = definitions.some(({ pattern }) => pattern !== null);
   const known = new Map<string, readonly Definition[]>();
-  const definitionsOf = ({ site, device }: Envelope): readonly Definition[] => {
+  const definitionsOf = ({ site, device }: LineHead): readonly Definition[] => {
     if (!narrow) return definitions;
     const name = `${site}/${device}`;
     let found = known.get(name);
@@ -66,8 +66,8 @@ export function deriving(
     return found;
   };
   const together = new Map<string, number>();
-  return (envelope, sent) => {
-    const own = definitionsOf(envelope);
+  return (head, sent) => {
+    const own = definitionsOf(head);
     if (own.length === 0) return sent;
     let out: Reading[] | null = null;
     for (let from = 0; from < sent.length; ) {

@@ -1,4 +1,4 @@
-import type { Envelope, Reading } from '@weir/reading';
+import type { LineHead, Reading } from '@weir/reading';
 import { type ClockEstimate, type ClockState, DeviceClocks } from './device-clock.ts';
 import { DeviceSequences, type SequenceCounts, type SequenceState } from './device-sequence.ts';
 import { grown } from './device-table.ts';
@@ -81,6 +81,8 @@ export class DeviceLog implements LineObserver {
   private readonly outOfOrdernessMs: number;
   private readonly sites = new Map<string, Map<string, number>>();
   private readonly names: { readonly site: string; readonly device: string }[] = [];
+  /** -1: not known yet. */
+  private byNumber = new Int32Array(0);
   private capacity = 0;
   /** A row of `WIDTH` figures for each device. */
   private table = new Float64Array(0);
@@ -119,18 +121,18 @@ export class DeviceLog implements LineObserver {
   }
 
   line(
-    envelope: Envelope,
+    head: LineHead,
     readings: readonly Reading[],
     offset: bigint,
     replayed: boolean,
-    { duplicates, late }: LineOutcome,
+    { device, duplicates, late }: LineOutcome,
   ): void {
     // A replay of dead letters tells nothing of how the device is doing now.
-    if (envelope.forced !== undefined) return;
-    const i = this.index(envelope.site, envelope.device);
+    if (head.forced !== undefined) return;
+    const i = this.numbered(device, head);
     const { table } = this;
     const row = i * WIDTH;
-    const { at, edge, n } = envelope;
+    const { at, edge, n } = head;
     const place = Number(offset);
     if (replayed && (place <= (table[row + FOLDED] as number) || n <= this.newestFrom(i, edge))) return;
     this.cameFrom(i, edge, n);
@@ -146,7 +148,7 @@ export class DeviceLog implements LineObserver {
       if (stamped && ts > stamp) stamp = ts;
       if (seq === undefined || seq === before) continue;
       before = seq;
-      if (this.sequences.observe(i, seq, stamped ? ts : Number.NaN, envelope.dup === true)) changed = true;
+      if (this.sequences.observe(i, seq, stamped ? ts : Number.NaN, head.dup === true)) changed = true;
     }
     table[row + NEWEST] = newest;
     if (stamp !== Number.NEGATIVE_INFINITY) this.clocks.observe(i, at, stamp);
@@ -157,6 +159,17 @@ export class DeviceLog implements LineObserver {
       table[row + PENDING] = place;
       this.dirty.push(i);
     }
+  }
+
+  /** The index of the device with this number in its partition: by the number, once it is known. */
+  private numbered(number: number, { site, device }: LineHead): number {
+    if (number >= this.byNumber.length)
+      this.byNumber = grown(this.byNumber, 2 * number + FIRST_CAPACITY, [-1]);
+    const known = this.byNumber[number] as number;
+    if (known >= 0) return known;
+    const i = this.index(site, device);
+    this.byNumber[number] = i;
+    return i;
   }
 
   private index(site: string, device: string): number {

@@ -2,7 +2,7 @@
  * A copy of a table of figures with room for `rows`; each new row is `fresh`. The figures of one device lie side by
  * side, so a message touches a few lines of the cache, and 100,000 devices are a few arrays and not as many objects.
  */
-export function grown<T extends Float64Array | Float32Array>(
+export function grown<T extends Float64Array | Float32Array | Int32Array>(
   table: T,
   rows: number,
   fresh: readonly number[],

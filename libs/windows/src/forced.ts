@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Envelope, Reading } from '@weir/reading';
+import type { LineHead, Reading } from '@weir/reading';
 
 /**
  * Identity of a reading that was too late, for as long as the database stands: the device's own one when it has a
@@ -7,7 +7,7 @@ import type { Envelope, Reading } from '@weir/reading';
  * @param index of the reading in its line
  */
 export function lateIdentity(
-  { edge, n, site, device }: Envelope,
+  { edge, n, site, device }: LineHead,
   { metric, ts, seq, stamped }: Reading,
   index: number,
 ): string {
@@ -100,8 +100,8 @@ export class ForcedReadings<Series, Device> {
   rememberLate(): void {
     this.lateOnes ??= new Set();
   }
-  late(envelope: Envelope, reading: Reading, index: number): void {
-    this.lateOnes?.add(lateIdentity(envelope, reading, index));
+  late(head: LineHead, reading: Reading, index: number): void {
+    this.lateOnes?.add(lateIdentity(head, reading, index));
   }
   /** Identities of the readings that were buried as late since the last call. */
   takeLate(): ReadonlySet<string> {

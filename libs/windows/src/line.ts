@@ -6,6 +6,7 @@ import {
   interpret,
   isName,
   LIMITS,
+  type LineHead,
   PayloadError,
 } from '@weir/reading';
 import type { Device, Devices } from './names.ts';
@@ -24,12 +25,11 @@ export function isLineError(error: unknown): error is Error {
   return error instanceof EnvelopeError || error instanceof PayloadError || error instanceof SyntaxError;
 }
 
-/** Reads a line of the log. Throws an `isLineError` when it is not an envelope; changes nothing. */
+/** Reads a line of the log, of any form. Throws an `isLineError` when it is not an envelope; changes nothing. */
 export function parseLine(line: string, devices: Devices): ParsedLine {
   if (!line.startsWith('{')) throw new EnvelopeError('the line is not a JSON object');
   const envelope = decodeEnvelope(line);
   checkEnvelope(envelope);
-  // Names are checked once, where they are new: the edge has checked them, a foreign producer may not have.
   const known = devices.get(envelope.site, envelope.device);
   if (known === undefined) checkNames(envelope);
   if (envelope.metric !== undefined && known?.series(envelope.metric) === undefined) checkNames(envelope);
@@ -62,7 +62,8 @@ function checkForced(forced: unknown): void {
     throw new EnvelopeError('a replay names its readings by their indexes');
 }
 
-function checkNames({ site, device, metric }: Envelope): void {
+/** Names are checked once, where they are new: the edge has checked them, a foreign producer may not have. */
+export function checkNames({ site, device, metric }: LineHead): void {
   if (!isName(site, LIMITS.siteBytes) || !isName(device, LIMITS.deviceBytes))
     throw new EnvelopeError('an envelope names a site or device that cannot be a name');
   if (metric !== undefined && !isName(metric, LIMITS.metricBytes))

@@ -1,3 +1,4 @@
+import { hashSite, hashText, isName, isText, LIMITS, type LineNames, slotOf } from '@weir/reading';
 import type { SeriesInfo } from './types.ts';
 
 /** One metric of one device. */
@@ -43,29 +44,87 @@ export class Device {
 /** Metrics of a device that are compared one by one: a Map for each of 100,000 devices would take 20 MiB. */
 const FEW = 8;
 
-/** The devices of a partition by site and id. */
-export class Devices {
-  private readonly sites = new Map<string, Map<string, Device>>();
-  /** One string for all series of a metric. */
+const FIRST_SLOTS = 64;
+
+/**
+ * The devices of a partition by site and id: as text, and as the bytes of a line, which makes no text of them. Devices are
+ * added in the order of their numbers.
+ */
+export class Devices implements LineNames {
+  /** The device that `device` was asked for last; undefined: it is new. */
+  asked: Device | undefined;
+  private readonly list: Device[] = [];
+  /** By number. */
+  private hashes = new Int32Array(FIRST_SLOTS / 2);
+  /** Number + 1 of the device in a slot, or 0; open addressing, at most half full. */
+  private slots = new Int32Array(FIRST_SLOTS);
+  /** One string for each site and metric. */
+  private readonly sites = new Map<string, string>();
   private readonly metrics = new Map<string, string>();
 
   get(site: string, device: string): Device | undefined {
-    return this.sites.get(site)?.get(device);
+    const hash = hashText(hashSite(site), device);
+    const mask = this.slots.length - 1;
+    for (let slot = slotOf(hash, mask); ; slot = (slot + 1) & mask) {
+      const number = (this.slots[slot] as number) - 1;
+      if (number < 0) return undefined;
+      const found = this.list[number] as Device;
+      if (this.hashes[number] === hash && found.device === device && found.site === site) return found;
+    }
+  }
+
+  device(site: string, bytes: Buffer, from: number, to: number, hash: number): string {
+    const mask = this.slots.length - 1;
+    for (let slot = slotOf(hash, mask); ; slot = (slot + 1) & mask) {
+      const number = (this.slots[slot] as number) - 1;
+      if (number < 0) break;
+      if (this.hashes[number] !== hash) continue;
+      const found = this.list[number] as Device;
+      if (!isText(found.device, bytes, from, to) || found.site !== site) continue;
+      this.asked = found;
+      return found.device;
+    }
+    this.asked = undefined;
+    return bytes.toString('latin1', from, to);
   }
 
   add(device: Device): void {
-    let devices = this.sites.get(device.site);
-    if (devices === undefined) {
-      devices = new Map();
-      this.sites.set(device.site, devices);
-    }
-    devices.set(device.device, device);
+    if (device.index !== this.list.length) throw new Error('devices are added in the order of their numbers');
+    this.list.push(device);
+    if (this.list.length > this.hashes.length) this.grow();
+    const hash = hashText(hashSite(device.site), device.device);
+    this.hashes[device.index] = hash;
+    this.put(device.index, hash);
   }
 
-  metric(name: string): string {
-    const known = this.metrics.get(name);
-    if (known !== undefined) return known;
-    this.metrics.set(name, name);
-    return name;
+  private grow(): void {
+    const hashes = new Int32Array(this.hashes.length * 2);
+    hashes.set(this.hashes);
+    this.hashes = hashes;
+    this.slots = new Int32Array(this.slots.length * 2);
+    for (let number = 0; number < this.list.length - 1; number++) this.put(number, hashes[number] as number);
   }
+
+  private put(number: number, hash: number): void {
+    const mask = this.slots.length - 1;
+    let slot = slotOf(hash, mask);
+    while (this.slots[slot] !== 0) slot = (slot + 1) & mask;
+    this.slots[slot] = number + 1;
+  }
+
+  site(name: string): string | undefined {
+    return one(this.sites, name, LIMITS.siteBytes);
+  }
+  metric(name: string): string | undefined {
+    return one(this.metrics, name, LIMITS.metricBytes);
+  }
+}
+
+/** The string that stands for all equal ones; undefined when it cannot be a name. */
+function one(known: Map<string, string>, name: string, maxBytes: number): string | undefined {
+  const found = known.get(name);
+  if (found !== undefined) return found;
+  if (!isName(name, maxBytes)) return undefined;
+  known.set(name, name);
+  return name;
 }

@@ -1,9 +1,10 @@
-import type { Envelope, Forced, Reading, Refusal } from '@weir/reading';
-import { ARRIVAL_TICK_MS, Arrivals, hashText } from './arrivals.ts';
+import type { Forced, LineHead, Reading } from '@weir/reading';
+import { ARRIVAL_TICK_MS, Arrivals } from './arrivals.ts';
 import { LATE, MERGED, type NeededRows, paneOf, WindowEngine } from './engine.ts';
 import { type CountedReading, type ForcedReading, ForcedReadings, lateIdentity } from './forced.ts';
 import { alignDown } from './levels.ts';
-import { isLineError, type ParsedLine, parseLine } from './line.ts';
+import { isLineError } from './line.ts';
+import { LineReader } from './line-reader.ts';
 import { Device, Devices, type Series } from './names.ts';
 import {
   type BuriedLine,
@@ -29,6 +30,7 @@ export class PartitionState {
   private readonly arrivals: Arrivals;
   private readonly publishes: Arrivals;
   private readonly devices = new Devices();
+  private readonly reader = new LineReader(this.devices);
   /** By number. */
   private readonly series: Series[] = [];
   private readonly sources: Map<string, number>;
@@ -42,7 +44,7 @@ export class PartitionState {
   private buried: BuriedLine[] = [];
   private readonly observers: LineObserver[] = [];
   private derive: Derive | null = null;
-  private readonly outcome = { duplicates: 0, late: 0 };
+  private readonly outcome = { device: 0, duplicates: 0, late: 0 };
   private readonly forced = new ForcedReadings<Series, Device>();
   /** Start of the newest pane of any device, epoch milliseconds. */
   newest = Number.NEGATIVE_INFINITY;
@@ -94,25 +96,25 @@ export class PartitionState {
   /**
    * Folds the lines of one record. A record below `nextOffset` is in the rows already and only restores the duplicate
    * horizon. Returns the number of readings in the record that were folded or buried.
+   * @param lines each with its newline, which the last one may lack
    * @param now the caller's monotonic clock, milliseconds; decides only when a device counts as idle
    */
-  apply(offset: bigint, lines: readonly string[], now: number): number {
+  apply(offset: bigint, lines: Buffer, now: number): number {
+    const { reader } = this;
     const replay = offset < this.next;
     const before = this.clock;
     let readings = 0;
-    for (let index = 0; index < lines.length; index++) {
-      const line = lines[index] as string;
-      let parsed: ParsedLine;
+    for (let index = 0, start = 0; start < lines.length; index++, start = reader.end + 1) {
       try {
-        parsed = parseLine(line, this.devices);
+        reader.read(lines, start);
       } catch (error) {
         if (!isLineError(error)) throw error;
         if (replay) continue;
-        this.bury('decode', offset, index, line, error.message, null, null, null);
+        this.bury('decode', offset, index, error.message, null, null, null);
         this.counts.undecodable++;
         continue;
       }
-      readings += this.applyParsed(offset, index, line, parsed, replay, now);
+      readings += this.applyLine(offset, index, replay, now);
     }
     const last = this.marks[this.marks.length - 1] as { clock: number };
     if (before >= last.clock + this.options.dedupHorizonMs / MARKS_PER_HORIZON)
@@ -121,30 +123,25 @@ export class PartitionState {
     return readings;
   }
 
-  private applyParsed(
-    offset: bigint,
-    index: number,
-    line: string,
-    { envelope, known, interpretation: { readings: sent, refusals } }: ParsedLine,
-    replay: boolean,
-    now: number,
-  ): number {
-    const { at, edge, n } = envelope;
-    const origin = BigInt(envelope.forced?.offset ?? offset);
-    const readings = this.derive?.(envelope, sent, origin) ?? sent;
-    if (envelope.forced !== undefined) {
+  /** The line of `reader`. */
+  private applyLine(offset: bigint, index: number, replay: boolean, now: number): number {
+    const { head, known, readings: sent } = this.reader;
+    const { at, edge, n, forced } = head;
+    const origin = forced === undefined ? offset : BigInt(forced.offset ?? offset);
+    const readings = this.derive?.(head, sent, origin) ?? sent;
+    if (forced !== undefined) {
       if (replay) return 0;
       // Refused parts of a line that was in the log before became letters then.
-      if (envelope.forced.offset === undefined) this.buryRefused(offset, index, line, envelope, refusals);
-      return this.park(offset, envelope, readings, envelope.forced, now);
+      if (forced.offset === undefined) this.buryRefused(offset, index);
+      return this.park(offset, head, readings, forced, now);
     }
     if (at > this.clock) this.clock = at;
     const since = this.horizon();
-    const device = known ?? this.device(envelope.site, envelope.device);
+    const device = known ?? this.device(head.site, head.device);
     const repetition = !replay && n <= (this.sources.get(edge) ?? -1);
     const resent = replay || repetition;
     if (!resent) this.sources.set(edge, n);
-    const repeated = this.repeatedPublish(device, envelope, line, readings, since);
+    const repeated = this.repeatedPublish(device, head, readings, since);
     let late: number[] | null = null;
     let duplicates = 0;
     for (let i = 0; i < readings.length; i++) {
@@ -160,45 +157,33 @@ export class PartitionState {
       } else if (!this.fold(device, series, reading, now)) {
         late ??= [];
         late.push(i);
-        this.forced.late(envelope, reading, i);
+        this.forced.late(head, reading, i);
       }
     }
     this.counts.duplicate += duplicates;
-    if (!repetition) this.tell(envelope, readings, offset, replay, duplicates, late?.length ?? 0);
+    if (!repetition) {
+      this.outcome.device = device.index;
+      this.outcome.duplicates = duplicates;
+      this.outcome.late = late?.length ?? 0;
+      for (const observer of this.observers) observer.line(head, readings, offset, replay, this.outcome);
+    }
     if (replay) return 0;
     if (late !== null) {
       const text = `later than the allowed lateness of ${this.options.allowedLatenessMs} ms behind its device's watermark`;
-      this.bury('late', offset, index, line, text, late, envelope.device, at);
+      this.bury('late', offset, index, text, late, head.device, at);
       this.counts.late += late.length;
     }
-    if (!resent) this.buryRefused(offset, index, line, envelope, refusals);
+    if (!resent) this.buryRefused(offset, index);
     return readings.length;
   }
 
-  private buryRefused(
-    offset: bigint,
-    index: number,
-    line: string,
-    { device, at }: Envelope,
-    [refusal]: readonly Refusal[],
-  ): void {
+  private buryRefused(offset: bigint, index: number): void {
+    const { head, refusals } = this.reader;
+    const refusal = refusals[0];
     if (refusal === undefined) return;
     const { reason, message } = refusal;
-    this.bury(reason as BuriedLine['reason'], offset, index, line, message, null, device, at);
+    this.bury(reason as BuriedLine['reason'], offset, index, message, null, head.device, head.at);
     this.counts.undecodable++;
-  }
-
-  private tell(
-    envelope: Envelope,
-    readings: readonly Reading[],
-    offset: bigint,
-    replayed: boolean,
-    duplicates: number,
-    late: number,
-  ): void {
-    this.outcome.duplicates = duplicates;
-    this.outcome.late = late;
-    for (const observer of this.observers) observer.line(envelope, readings, offset, replayed, this.outcome);
   }
 
   /** False when the reading is too late for its pane. */
@@ -226,12 +211,12 @@ export class PartitionState {
    */
   private park(
     offset: bigint,
-    envelope: Envelope,
+    head: LineHead,
     readings: readonly Reading[],
     { offset: from, readings: indexes = [...readings.keys()] }: Forced,
     now: number,
   ): number {
-    const device = this.device(envelope.site, envelope.device);
+    const device = this.device(head.site, head.device);
     const origin = from === undefined ? null : BigInt(from);
     for (const index of indexes) {
       const reading = readings[index];
@@ -239,7 +224,7 @@ export class PartitionState {
       if (reading === undefined) continue;
       const series = this.seriesOf(device, reading);
       const pane = paneOf(reading.ts);
-      const forced = { identity: lateIdentity(envelope, reading, index), offset, origin };
+      const forced = { identity: lateIdentity(head, reading, index), offset, origin };
       this.forced.park({ device, series, pane, ts: reading.ts, value: reading.value, forced });
       // As if it counted: if it did before, its pane is a row already, and nothing here says more than that row.
       this.engine.touch(device.index, pane, now);
@@ -302,18 +287,14 @@ export class PartitionState {
    */
   private repeatedPublish(
     device: Device,
-    envelope: Envelope,
-    line: string,
+    { mid, dup }: LineHead,
     readings: readonly Reading[],
     since: number,
   ): boolean {
-    const { mid } = envelope;
-    if (mid === undefined || !readings.some((reading) => reading.seq === undefined || !reading.stamped))
-      return false;
-    const start = line.indexOf(',"payload');
-    const hash = hashText(line, start);
+    if (mid === undefined || !readings.some(isWithoutIdentity)) return false;
+    const hash = this.reader.payloadHash;
     if (device.publishes < 0) device.publishes = this.publishes.make();
-    const repeated = envelope.dup === true && this.publishes.has(device.publishes, mid, hash, since);
+    const repeated = dup === true && this.publishes.has(device.publishes, mid, hash, since);
     this.publishes.put(device.publishes, mid, hash, this.clock, since);
     return repeated;
   }
@@ -321,7 +302,7 @@ export class PartitionState {
   private device(site: string, id: string): Device {
     const known = this.devices.get(site, id);
     if (known !== undefined) return known;
-    const device = new Device(site, id, this.engine.addDevice());
+    const device = new Device(this.devices.site(site) ?? site, id, this.engine.addDevice());
     this.devices.add(device);
     return device;
   }
@@ -337,7 +318,7 @@ export class PartitionState {
   private addSeries(device: Device, name: string, id: number): Series {
     const index = this.engine.addSeries(device.index);
     if (this.arrivals.make() !== index) throw new Error('a series has one ring of arrivals');
-    const metric = this.devices.metric(name);
+    const metric = this.devices.metric(name) ?? name;
     const series: Series = { id, site: device.site, device: device.device, metric, unit: undefined, index };
     device.add(series);
     this.series.push(series);
@@ -348,13 +329,12 @@ export class PartitionState {
     reason: BuriedLine['reason'],
     offset: bigint,
     index: number,
-    line: string,
     message: string,
     readings: number[] | null,
     device: string | null,
     at: number | null,
   ): void {
-    this.buried.push({ reason, offset, index, line, message, readings, device, at });
+    this.buried.push({ reason, offset, index, line: this.reader.text, message, readings, device, at });
   }
 
   /** Series that need an `id` before `collect`. The caller sets it. */
@@ -430,6 +410,8 @@ export class PartitionState {
 }
 
 const MARKS_PER_HORIZON = 64;
+
+const isWithoutIdentity = ({ seq, stamped }: Reading): boolean => seq === undefined || !stamped;
 
 function earlier(a: bigint, b: bigint): bigint {
   if (a < b) return a;

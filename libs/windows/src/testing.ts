@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { encodeEnvelope, envelopePrefix } from '@weir/reading';
+import { encodeEnvelope, envelopePrefix, joinLines } from '@weir/reading';
 import { LEVELS } from '@weir/topology';
 import fc from 'fast-check';
 import { alignDown, LEVEL_MS, PANE_MS } from './levels.ts';
@@ -40,7 +40,7 @@ export class Harness {
   }
 
   apply(offset: number, now = 0): void {
-    this.state.apply(BigInt(offset), this.log[offset] as string[], now);
+    this.state.apply(BigInt(offset), joinLines(this.log[offset] as string[]), now);
   }
 
   commit(now = 0): void {

@@ -1,4 +1,4 @@
-import type { Envelope, Reading } from '@weir/reading';
+import type { LineHead, Reading } from '@weir/reading';
 import type { Figures } from './window.ts';
 
 export interface WindowOptions {
@@ -13,7 +13,7 @@ export interface WindowOptions {
  * The readings of a line with those that follow from them, which stand last; a pure function of all three. The same
  * array: nothing follows. `offset` is where the line first stood in the log.
  */
-export type Derive = (envelope: Envelope, sent: readonly Reading[], offset: bigint) => readonly Reading[];
+export type Derive = (head: LineHead, sent: readonly Reading[], offset: bigint) => readonly Reading[];
 
 /** Key and name of a series. */
 export interface SeriesInfo {
@@ -36,6 +36,8 @@ export interface RowSink {
 
 /** What became of the readings of a line; the rest was stored. Valid during the call only. */
 export interface LineOutcome {
+  /** Number of the device in this partition, from 0 up; the same for as long as the `PartitionState` lives. */
+  readonly device: number;
   readonly duplicates: number;
   readonly late: number;
 }
@@ -44,10 +46,11 @@ export interface LineOutcome {
 export interface LineObserver {
   /**
    * A line that is not a transport repetition. With `replayed` it stands below `nextOffset` and is read again after a
-   * restart: then it may also be a transport repetition, and `outcome` is all zero.
+   * restart: then it may also be a transport repetition, and `outcome` counts nothing. `head` and `readings` are valid
+   * during the call only.
    */
   line(
-    envelope: Envelope,
+    head: LineHead,
     readings: readonly Reading[],
     offset: bigint,
     replayed: boolean,

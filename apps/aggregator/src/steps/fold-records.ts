@@ -1,5 +1,4 @@
 import type { KafkaRecord } from '@weir/connect-kafka';
-import { splitLines } from '@weir/reading';
 import { MAX_SAMPLES, type Partitions } from '../partitions.ts';
 
 /** Makes a step that folds records into the windows of their partition; waits while too much is not committed. */
@@ -11,7 +10,7 @@ export function fold(partitions: Partitions) {
       // Released or stopping: what is not folded here is read again by the next owner.
       if (held === undefined || partitions.isEnded) return;
       const replayed = record.offset < held.state.nextOffset;
-      held.folded += held.state.apply(record.offset, splitLines(record.value), performance.now());
+      held.folded += held.state.apply(record.offset, record.value, performance.now());
       if (partitions.halfFull) partitions.onHalfFull();
       if (!replayed && held.samples.length < MAX_SAMPLES) held.samples.push(record.timestamp);
     }
