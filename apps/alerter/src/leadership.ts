@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { acquireLease, type Database, fenced, type Lease, type Transaction } from '@weir/connect-timescale';
 import { isTransient } from '@weir/flow';
@@ -28,36 +29,72 @@ export interface LeadershipOptions {
 }
 
 /**
- * Stands by until no other alerter holds the place, leads, and stands by again when it is lost; until the stop. The
- * place is a lock in a session of its own: the server frees it at once when the process dies, and after 5 s when it
- * is silent. What a paused process still wants to write after that is refused by the token in `maintenance`.
+ * Stands by until no other alerter holds the place, leads, and stands by again when another has taken it; until the
+ * stop. The place is a lock in a session of its own: the server frees it at once when the process dies, and after 5 s
+ * when it is silent. What a paused process still wants to write after that is refused by the token in `maintenance`.
+ * While the database is away nobody can take over, and whoever leads goes on.
  */
 export async function standForLeader(options: LeadershipOptions): Promise<void> {
-  const { url, database, holder, events, stopping, lead } = options;
-  const pause = (): Promise<void> =>
-    delay(TAKE_OVER_MS, undefined, { signal: stopping }).catch(() => undefined);
+  const { events, stopping } = options;
   while (!stopping.aborted) {
-    let lease: Lease | null = null;
+    const lease = await acquire(options, null);
+    if (lease === 'taken') await pause(stopping);
+    else if (lease !== null) {
+      events.active(true);
+      await leadWith(options, lease).finally(() => events.active(false));
+    }
+  }
+}
+
+const pause = (signal: AbortSignal): Promise<void> =>
+  delay(TAKE_OVER_MS, undefined, { signal }).catch(() => undefined);
+
+/** Null: the stop came first. */
+async function acquire(
+  { url, holder, events, stopping }: LeadershipOptions,
+  resume: bigint | null,
+): Promise<Lease | 'taken' | null> {
+  while (!stopping.aborted) {
     try {
-      lease = await acquireLease(url, 'alerter', holder, SILENCE_MS);
+      return (await acquireLease(url, 'alerter', holder, { silenceMs: SILENCE_MS, resume })) ?? 'taken';
     } catch (error) {
       if (!isTransient(error)) throw error;
       events.databaseAway(error, TAKE_OVER_MS);
+      await pause(stopping);
     }
-    if (lease === null) {
-      await pause();
-      continue;
+  }
+  return null;
+}
+
+/** Leads until another has taken over, or the stop; a session that is lost is replaced. */
+async function leadWith(options: LeadershipOptions, first: Lease): Promise<void> {
+  const { database, stopping, lead } = options;
+  const { job, token } = first;
+  const ended = new AbortController();
+  const onStop = (): void => ended.abort();
+  stopping.addEventListener('abort', onStop, { once: true });
+  let lease: Lease = first;
+  const keep = async (): Promise<void> => {
+    while (!ended.signal.aborted) {
+      await once(AbortSignal.any([lease.lost, ended.signal]), 'abort');
+      if (ended.signal.aborted) return;
+      const again = await acquire(options, token);
+      if (again === null || again === 'taken') return;
+      lease = again;
+      if (lease.token !== token) return;
     }
-    const held = lease;
-    try {
-      events.active(true);
-      await lead({
-        ended: AbortSignal.any([held.lost, stopping]),
-        transaction: (doing, work) => fenced(database, held, doing, work),
-      });
-    } finally {
-      events.active(false);
-      await held.release();
-    }
+  };
+  const kept = keep().finally(() => ended.abort());
+  try {
+    if (stopping.aborted) ended.abort();
+    await lead({
+      ended: ended.signal,
+      transaction: (doing, work) => fenced(database, { job, token }, doing, work),
+    });
+  } finally {
+    ended.abort();
+    stopping.removeEventListener('abort', onStop);
+    await kept;
+    await lease.release();
   }
 }

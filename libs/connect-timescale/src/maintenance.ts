@@ -22,6 +22,12 @@ export interface Lease {
   release(): Promise<void>;
 }
 
+export interface LeaseOptions {
+  readonly silenceMs?: number;
+  /** Token of a lease whose session was lost: it is kept when nobody else has had the lock since. */
+  readonly resume?: bigint | null;
+}
+
 /**
  * Tries to become the one process that runs `job`: an advisory lock in a session of its own, which the server ends
  * when nothing is heard of it for `silenceMs`. Null while another process holds it. Throws as `Database.query` does.
@@ -31,7 +37,7 @@ export async function acquireLease(
   url: string,
   job: MaintenanceJob,
   holder: string,
-  silenceMs = SILENCE_MS,
+  { silenceMs = SILENCE_MS, resume = null }: LeaseOptions = {},
 ): Promise<Lease | null> {
   const doing = `taking the lock of the job ${job}`;
   const client = new pg.Client({
@@ -65,9 +71,10 @@ export async function acquireLease(
     }
     const { rows } = await client.query<{ token: string }>(
       `INSERT INTO ${TABLES.maintenance} AS m (job, token, holder, held_since) VALUES ($1, 1, $2, now())
-       ON CONFLICT (job) DO UPDATE SET token = m.token + 1, holder = EXCLUDED.holder, held_since = now()
+       ON CONFLICT (job) DO UPDATE
+         SET token = CASE WHEN m.token = $3 THEN m.token ELSE m.token + 1 END, holder = EXCLUDED.holder, held_since = now()
        RETURNING token`,
-      [job, holder],
+      [job, holder, resume],
     );
     timer = setInterval(() => {
       client.query('SELECT 1').catch(() => {
