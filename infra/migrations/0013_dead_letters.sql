@@ -36,6 +36,8 @@ CREATE TABLE dead_letters (
   key bytea,
   -- As they came; a value that is no text is {"base64": …}.
   headers jsonb NOT NULL,
+  -- Of a message of RabbitMQ: contentType, messageId.
+  properties jsonb NOT NULL,
   -- The bytes: object null when there are none (length 0), or none any more (bytes_removed_at).
   object text,
   object_offset bigint NOT NULL DEFAULT 0,
@@ -54,7 +56,19 @@ CREATE INDEX dead_letters_fingerprint ON dead_letters (fingerprint, seq);
 CREATE INDEX dead_letters_device ON dead_letters (device, seq);
 CREATE INDEX dead_letters_failed ON dead_letters (last_failed_at);
 CREATE INDEX dead_letters_object ON dead_letters (object) WHERE object IS NOT NULL;
+CREATE INDEX dead_letters_doomed ON dead_letters (object) WHERE status = 'purged' AND object IS NOT NULL;
 CREATE INDEX dead_letters_waiting ON dead_letters (origin_system, reason, first_failed_at) WHERE status = 'open';
+
+-- Letters of RabbitMQ without an id of their own, from their row until their acknowledgement is known to have arrived:
+-- only by this is a delivery that comes again told from another message with the same bytes.
+CREATE TABLE dead_letter_unsettled (
+  id text PRIMARY KEY,
+  queue text NOT NULL,
+  -- Equal for messages that nothing tells apart.
+  likeness text NOT NULL,
+  at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX dead_letter_unsettled_likeness ON dead_letter_unsettled (queue, likeness);
 
 -- Bytes that people made of a letter's; the letter's own never change. The highest number is the one that is sent.
 CREATE TABLE dead_letter_edits (

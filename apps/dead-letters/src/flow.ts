@@ -1,7 +1,9 @@
 import type { AppContext } from '@weir/lifecycle';
+import { startIndexer } from './indexer/indexer.ts';
 import { openParts } from './parts.ts';
 
-/** Dead letters of both brokers → packs in the object store → index → commit or ack. */
+/** Dead letters of both brokers → packs in the object store → index → offset or acknowledgement. */
 export async function startFlow(context: AppContext): Promise<void> {
-  await openParts(context);
+  const parts = await openParts(context);
+  await startIndexer(context, parts);
 }

@@ -1,4 +1,13 @@
+export { type Arrival, likeness, type NewLetter, readArrival } from './arrival.ts';
 export { type BytesReader, type Located, openBytes } from './bytes.ts';
+export {
+  claimUnsettled,
+  forgetUnsettled,
+  type KeptLetter,
+  keepLetters,
+  knownLetters,
+  returnLetters,
+} from './keep.ts';
 export {
   type FullLetter,
   kafkaPlace,
@@ -8,6 +17,7 @@ export {
   type LetterStatus,
   type Place,
 } from './letter.ts';
+export { type NamedOrigin, type OriginReader, originReader } from './origin.ts';
 export {
   countLetters,
   findLetter,

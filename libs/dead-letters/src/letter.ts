@@ -62,6 +62,8 @@ export interface FullLetter extends Letter {
   readonly key: Buffer | null;
   /** As they came, untouched. */
   readonly headers: LetterHeaders;
+  /** Of a message of RabbitMQ: `contentType`, `messageId`. */
+  readonly properties: Readonly<Record<string, string>>;
 }
 
 /** The record in Kafka that a letter was buried from, as its headers (KIP-1191) tell; null when it came from elsewhere. */

@@ -80,6 +80,7 @@ interface Row extends Record<string, unknown> {
 interface FullRow extends Row {
   readonly key: Buffer | null;
   readonly headers: FullLetter['headers'];
+  readonly properties: FullLetter['properties'];
 }
 
 function toLetter(row: Row): Letter {
@@ -116,7 +117,12 @@ function toLetter(row: Row): Letter {
   };
 }
 
-const toFull = (row: FullRow): FullLetter => ({ ...toLetter(row), key: row.key, headers: row.headers });
+const toFull = (row: FullRow): FullLetter => ({
+  ...toLetter(row),
+  key: row.key,
+  headers: row.headers,
+  properties: row.properties,
+});
 
 export async function countLetters(runner: Runner, selection: DeadLetterSelection): Promise<number> {
   const { values, parameter } = parameters();
@@ -162,7 +168,7 @@ export async function fullLetters(
   selection: DeadLetterSelection,
   page: Page,
 ): Promise<FullLetter[]> {
-  const { text, values } = pageOf(`${COLUMNS}, l.key, l.headers`, selection, page);
+  const { text, values } = pageOf(`${COLUMNS}, l.key, l.headers, l.properties`, selection, page);
   return (await runner.query<FullRow>('reading dead letters', text, values)).map(toFull);
 }
 

@@ -21,6 +21,7 @@ export const TABLES = {
   series: 'series',
   partitionOffsets: 'partition_offsets',
   devices: 'devices',
+  deviceLiveness: 'device_liveness',
   alerts: 'alerts',
   alertRuleState: 'alert_rule_state',
   alertTransitions: 'alert_transitions',
