@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { APP_PORTS, EXCHANGES, PORTS, QUEUES } from '@weir/topology';
+import { APP_PORTS, DURABLE_QUEUES, EXCHANGES, PORTS } from '@weir/topology';
 import { stringify } from 'yaml';
 import { composeFile } from './services.ts';
 
@@ -25,13 +25,13 @@ const rabbitDefinitions = {
     internal: false,
     arguments: {},
   })),
-  queues: Object.values(QUEUES).map((queue) => ({
+  queues: DURABLE_QUEUES.map((queue) => ({
     name: queue.name,
     durable: true,
     auto_delete: false,
     arguments: queue.arguments,
   })),
-  bindings: Object.values(QUEUES).flatMap((queue) =>
+  bindings: DURABLE_QUEUES.flatMap((queue) =>
     queue.bindings.map(({ exchange, key }) => ({
       source: exchange,
       destination: queue.name,

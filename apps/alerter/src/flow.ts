@@ -27,7 +27,16 @@ export async function startFlow(context: AppContext): Promise<void> {
     log,
   });
   const publisher = openPublisher({ url, heartbeatMs, name: `weir alerter ${holder}, alerts`, log });
-  const alerts = leadAlerts({ config, events, database, publisher, holder, log, fatal: context.fatal });
+  const alerts = leadAlerts({
+    config,
+    events,
+    database,
+    publisher,
+    holder,
+    log,
+    metrics,
+    fatal: context.fatal,
+  });
   context.readyWhen('database', () => database.healthy || 'the database does not answer');
   context.readyWhen('rabbitmq', alerts.ready);
 
@@ -36,6 +45,7 @@ export async function startFlow(context: AppContext): Promise<void> {
     lead: alerts.lead,
   }).catch((error: unknown) => context.fatal('acting as the active alerter', error));
   context.onStop('settle', 'evaluation and alert messages', () => leading);
+  context.onStop('close', 'notifiers', alerts.close);
   context.onStop('close', 'publisher', publisher.close);
   context.onStop('close', 'database', database.close);
 

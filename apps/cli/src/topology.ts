@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { archiveRetention, type Config } from '@weir/config';
 import { openAdmin } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
-import { applyTopology, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
+import { restoreTopology, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
 import { migrate, openDatabase } from '@weir/connect-timescale';
 import { retrying, WeirError } from '@weir/flow';
 import { archiveBucket, deadLetterBucket, kafkaTopology } from '@weir/topology';
@@ -59,7 +59,7 @@ export function topologyParts(config: Config): readonly TopologyPart[] {
       name: 'rabbitmq',
       what: 'RabbitMQ exchanges and queues',
       async apply() {
-        await applyTopology({ url: rabbitmq.url });
+        await restoreTopology({ url: rabbitmq.url }, rabbitmq.managementUrl);
         return 'declared';
       },
     },

@@ -1,5 +1,5 @@
 import { errorMessage, WeirError } from '@weir/flow';
-import { EXCHANGES, type Exchange, QUEUES, type Queue } from '@weir/topology';
+import { DURABLE_QUEUES, EXCHANGES, type Exchange, type Queue } from '@weir/topology';
 import type { Channel } from 'amqplib';
 import { dial, hangUp } from './connection.ts';
 import { lossError, safeUrl } from './errors.ts';
@@ -14,7 +14,7 @@ export interface BrokerTopology {
 
 export const brokerTopology: BrokerTopology = {
   exchanges: Object.values(EXCHANGES),
-  queues: Object.values(QUEUES),
+  queues: DURABLE_QUEUES,
 };
 
 /** The server's own words name the argument and both values: `inequivalent arg 'x' for queue … received … current is …`. */

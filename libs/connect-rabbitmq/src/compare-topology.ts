@@ -1,3 +1,5 @@
+import { WeirError } from '@weir/flow';
+import type { Queue } from '@weir/topology';
 import { type BrokerTopology, brokerTopology } from './apply-topology.ts';
 import { manage } from './management.ts';
 
@@ -57,10 +59,7 @@ export async function topologyDifferences(
       ({ source, destination, destination_type }) =>
         source !== '' && destination === queue.name && destination_type === 'queue',
     );
-    for (const { exchange, key } of queue.bindings) {
-      if (!own.some(({ source, routing_key }) => source === exchange && routing_key === key))
-        differences.push(`queue ${queue.name} is not bound to ${exchange} by "${key}"`);
-    }
+    differences.push(...absentBindings(queue, own));
     for (const { source, routing_key } of own) {
       if (!queue.bindings.some(({ exchange, key }) => source === exchange && routing_key === key))
         differences.push(
@@ -69,6 +68,49 @@ export async function topologyDifferences(
     }
   }
   return differences;
+}
+
+/** Bindings that the broker lacks: single ones, or all of a queue that does not exist. */
+export interface MissingBinding {
+  readonly queueExists: boolean;
+  /** A sentence. */
+  readonly difference: string;
+}
+
+/**
+ * Which bindings of `queues` the broker lacks: one small request a queue, for those who ask every second or two.
+ * Throws `WeirError`, transient when the management API is away.
+ */
+export async function missingBindings(
+  managementUrl: string,
+  vhost: string,
+  queues: readonly Queue[],
+): Promise<MissingBinding[]> {
+  const found = await Promise.all(
+    queues.map(async (queue) => {
+      const path = `/api/queues/${encodeURIComponent(vhost)}/${encodeURIComponent(queue.name)}/bindings`;
+      try {
+        return absentBindings(queue, await manage<LiveBinding[]>(managementUrl, path)).map((difference) => ({
+          queueExists: true,
+          difference,
+        }));
+      } catch (error) {
+        if (error instanceof WeirError && error.code === 'WEIR_STATE')
+          return [{ queueExists: false, difference: `queue ${queue.name} is missing` }];
+        throw error;
+      }
+    }),
+  );
+  return found.flat();
+}
+
+function absentBindings(queue: Queue, live: readonly LiveBinding[]): string[] {
+  return queue.bindings
+    .filter(
+      ({ exchange, key }) =>
+        !live.some(({ source, routing_key }) => source === exchange && routing_key === key),
+    )
+    .map(({ exchange, key }) => `queue ${queue.name} is not bound to ${exchange} by "${key}"`);
 }
 
 function argumentDifferences(

@@ -1,10 +1,11 @@
 export { applyTopology, type BrokerTopology, brokerTopology } from './apply-topology.ts';
 export { type Broadcast, openBroadcast } from './broadcast.ts';
-export { topologyDifferences } from './compare-topology.ts';
+export { type MissingBinding, missingBindings, topologyDifferences } from './compare-topology.ts';
 export { vhostOf } from './connection.ts';
 export { openConsumer } from './consumer.ts';
 export { openLiveQueue } from './live-queue.ts';
 export { manage, type QueueDepth, queueDepths } from './management.ts';
 export { type OwnQueue, openOwnQueue } from './own-queue.ts';
 export { openPublisher } from './publisher.ts';
+export { restoreTopology } from './restore-topology.ts';
 export type * from './types.ts';

@@ -30,7 +30,10 @@ interface QueueRow {
   };
 }
 
-/** A request to the management API; `path` begins with `/api/`. Throws `WeirError`. */
+/**
+ * A request to the management API; `path` begins with `/api/`. Throws `WeirError`; `WEIR_STATE` when what the path names
+ * does not exist.
+ */
 export async function manage<T>(
   managementUrl: string,
   path: string,
@@ -70,6 +73,7 @@ export async function manage<T>(
       `${doing}: the user may not. It needs the tag "monitoring"; check rabbitmq.managementUrl.`,
     );
   }
+  if (response.status === 404) throw new WeirError('WEIR_STATE', 'data', `${doing}: there is none`);
   if (!response.ok) {
     throw new WeirError(
       'WEIR_REJECTED',

@@ -37,6 +37,29 @@ const dlq = (queue: string): Queue => ({
   bindings: [{ exchange: EXCHANGES.deadLetters.name, key: queue }],
 });
 
+/** How long a failed message waits before its second, third and fourth attempt; after that it is buried. */
+export const RETRY_DELAYS_MS = [1_000, 10_000, 60_000] as const;
+
+/** The queue in which a message of `queue` waits for the next attempt. Nobody consumes it. */
+export const retryQueueName = (queue: string, delayMs: number): string =>
+  `${queue}.retry-${delayMs / 1_000}s`;
+
+/** When its time is over the broker itself puts a message back, by the default exchange: no binding can be missing. */
+const retryQueues = (queue: string): readonly Queue[] =>
+  RETRY_DELAYS_MS.map((delayMs) => ({
+    name: retryQueueName(queue, delayMs),
+    arguments: {
+      'x-queue-type': 'quorum',
+      'x-message-ttl': delayMs,
+      'x-dead-letter-exchange': '',
+      'x-dead-letter-routing-key': queue,
+      'x-dead-letter-strategy': 'at-least-once',
+      'x-overflow': 'reject-publish',
+      'x-max-length': 10_000,
+    },
+    bindings: [],
+  }));
+
 // Rules look at the readings of a series in their order, so one alerter evaluates at a time; others stand by.
 const inOrder = { 'x-single-active-consumer': true } as const;
 
@@ -50,6 +73,12 @@ const progress = { exchange: EXCHANGES.events.name, key: EDGE_KEYS.progress } as
 const alerterNormal = 'weir.alerter.telemetry';
 const alerterCritical = 'weir.alerter.telemetry-critical';
 const alerterEvents = 'weir.alerter.events';
+
+/**
+ * A binding that was taken away is put back by Weir no sooner than this after it was missed: by then every edge, which
+ * looks every two seconds, has noticed and has stopped, so that it can send again, in order, what went by.
+ */
+export const REPAIR_DELAY_MS = 6_000;
 
 const gatewayCommandEvents = 'weir.gateway.command-events';
 
@@ -85,6 +114,12 @@ export const QUEUES = {
   alerterEventsDlq: dlq(alerterEvents),
 } as const satisfies Record<string, Queue>;
 
+/** `QUEUES` and the rungs of their retry ladders. */
+export const DURABLE_QUEUES: readonly Queue[] = [
+  ...Object.values(QUEUES),
+  ...[alerterNormal, alerterCritical, alerterEvents].flatMap(retryQueues),
+];
+
 /** Arguments of the bounded live queue (exclusive, auto-delete): the oldest readings make room for the newest. */
 export const liveQueueArguments = {
   'x-max-length': 2_000,
@@ -95,9 +130,18 @@ export const liveQueueArguments = {
 
 export type ReadingClass = 'normal' | 'critical';
 
-/** Routing key of a telemetry micro-batch. Levels never hold `.`, `*` or `#`: the edge refuses such topics. */
-export function telemetryKey(readingClass: ReadingClass, site: string, metric: string): string {
-  return `telemetry.${readingClass}.${site}.${metric}`;
+/**
+ * Routing key of a telemetry micro-batch; with the device, of a single reading. Levels never hold `.`, `*` or `#`: the
+ * edge refuses such topics.
+ */
+export function telemetryKey(
+  readingClass: ReadingClass,
+  site: string,
+  metric: string,
+  device?: string,
+): string {
+  const key = `telemetry.${readingClass}.${site}.${metric}`;
+  return device === undefined ? key : `${key}.${device}`;
 }
 /** Routing key of an event, one per message. */
 export function eventKey(site: string, kind: string): string {

@@ -3,6 +3,7 @@ import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
 import type { EdgeClock } from '../clock/index.ts';
 import { DESTINATIONS, type Destination, type SpoolReader } from '../spool/index.ts';
+import type { BindingEvents } from './watch-bindings.ts';
 
 /** How a destination does; `lastError` is null while it takes records. */
 export interface DestinationStatus {
@@ -11,7 +12,7 @@ export interface DestinationStatus {
 }
 
 /** Everything the forwarders tell: each event owns its log line and its metrics. */
-export class ForwardEvents {
+export class ForwardEvents implements BindingEvents {
   readonly #log: Logger;
   readonly #limited = rateLimited();
   readonly #status = new Map<Destination, DestinationStatus>();
@@ -19,6 +20,8 @@ export class ForwardEvents {
   readonly #retries;
   readonly #notTaken;
   readonly #undeliverable;
+  readonly #sentAgain;
+  readonly #unverified;
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
@@ -37,6 +40,14 @@ export class ForwardEvents {
       'weir_forward_undeliverable_total',
       'Records or messages that a destination can never take',
       ['destination'],
+    );
+    this.#sentAgain = metrics.counter(
+      'weir_forward_sent_again_total',
+      'Records sent to RabbitMQ once more, because bindings were missing or were not seen for a while',
+    );
+    this.#unverified = metrics.counter(
+      'weir_forward_unverified_total',
+      'Records that RabbitMQ took while nobody could see the bindings, and that the spool could not keep longer',
     );
   }
 
@@ -60,6 +71,12 @@ export class ForwardEvents {
     each('weir_spool_behind_bytes', 'Spool bytes not yet delivered', (_, { behind }) => behind.bytes);
     each('weir_spool_behind_seconds', 'Age of the oldest record not yet delivered', (_, { behind }) =>
       behind.oldestAt === null ? 0 : Math.max(0, (clock.latest() - behind.oldestAt) / 1000),
+    );
+    metrics.gauge(
+      'weir_forward_held_records',
+      'Records that RabbitMQ has taken and the spool keeps until the bindings were seen after them',
+      [],
+      (gauge) => gauge.set(readers.rabbitmq.held.records),
     );
     metrics.gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', ['hop'], (gauge) => {
       for (const name of DESTINATIONS) {
@@ -105,6 +122,38 @@ export class ForwardEvents {
         ),
       );
     }
+  }
+  bindingsMissing(differences: readonly string[]): void {
+    const lastError = differences.join('; ');
+    this.#status.set('rabbitmq', { state: 'refusing', lastError });
+    this.#limited(`missing ${lastError}`, (held) =>
+      this.#log.warn(
+        { differences, held },
+        'RabbitMQ lacks bindings: nothing is sent until they are back, then everything since they were last seen; ' +
+          'they are put back by themselves, or by `weir topology apply`',
+      ),
+    );
+  }
+  sentAgain(records: number, why: string): void {
+    this.#sentAgain.inc(records);
+    this.#log.info({ records, why }, 'sending to RabbitMQ again; consumers know what they have seen');
+  }
+  bindingsUnseen(error: unknown): void {
+    this.#limited('unseen', (held) =>
+      this.#log.warn(
+        { error: errorMessage(error), held },
+        'cannot compare the bindings of RabbitMQ; the spool keeps what is sent meanwhile',
+      ),
+    );
+  }
+  unverified(records: number): void {
+    this.#unverified.inc(records);
+    this.#limited('unverified', (held) =>
+      this.#log.error(
+        { records, held },
+        'the spool has no room to keep what was sent while the bindings could not be seen: check rabbitmq.managementUrl',
+      ),
+    );
   }
   buried(readings: number, error: Error): void {
     this.#ledger.inc({ hop: 'forward-kafka', outcome: 'dead_lettered', reason: 'sink-data' }, readings);

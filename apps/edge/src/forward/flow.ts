@@ -19,6 +19,8 @@ export interface ForwardOptions {
   /** Least time from one round to the next, unless a round was full. */
   readonly lingerMs: number;
   readonly stopping: AbortSignal;
+  /** Resolves when the records in hand may be sent; false: they will be read again. */
+  readonly admit?: () => Promise<boolean>;
 }
 
 /**
@@ -26,12 +28,13 @@ export interface ForwardOptions {
  * what arrived, so whatever ends this, the next start goes on where it was.
  */
 export async function forward(options: ForwardOptions): Promise<void> {
-  const { reader, sink, batchBytes, lingerMs, stopping } = options;
+  const { reader, sink, batchBytes, lingerMs, stopping, admit } = options;
   while (!stopping.aborted) {
     const began = performance.now();
     const records = await reader.next(batchBytes, stopping);
     const last = records.at(-1);
     if (last === undefined) return;
+    if (admit !== undefined && !(await admit())) continue;
     try {
       await sink.deliver(records, stopping);
     } catch (error) {

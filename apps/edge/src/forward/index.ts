@@ -1,18 +1,27 @@
 import { openProducer } from '@weir/connect-kafka';
-import { openPublisher } from '@weir/connect-rabbitmq';
+import { applyTopology, missingBindings, openPublisher, vhostOf } from '@weir/connect-rabbitmq';
 import type { AppContext } from '@weir/lifecycle';
-import { kafkaTopology } from '@weir/topology';
+import { EXCHANGES, kafkaTopology, QUEUES, REPAIR_DELAY_MS } from '@weir/topology';
 import type { EdgeClock } from '../clock/index.ts';
 import type { Destination, Spool } from '../spool/index.ts';
 import { type DestinationStatus, ForwardEvents } from './events.ts';
 import { forward, type Sink } from './flow.ts';
 import { kafkaSink } from './kafka-sink.ts';
 import { rabbitmqSink } from './rabbitmq-sink.ts';
+import { watchBindings } from './watch-bindings.ts';
 
 export type { DestinationStatus } from './events.ts';
 
 /** A round under way at the stop may take this long, and its connection this long to close. */
 const STOP_MS = 4_000;
+const LOOK_MS = 2_000;
+/** Of the spool, for what was sent while nobody could see the bindings. */
+const HELD_SHARE = 0.25;
+/** Durable queues of what the edge publishes. */
+const FED: ReadonlySet<string> = new Set([EXCHANGES.telemetry.name, EXCHANGES.events.name]);
+const FED_QUEUES = Object.values(QUEUES).filter(({ bindings }) =>
+  bindings.some(({ exchange }) => FED.has(exchange)),
+);
 
 export interface Forwarders {
   status(name: Destination): DestinationStatus & SpoolBehind;
@@ -61,6 +70,18 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
   events.observe(metrics, readers, clock, (name) => sinks[name].isBlocked());
 
   const stopping = new AbortController();
+  const { url, managementUrl } = config.rabbitmq;
+  const bindings = watchBindings({
+    reader: readers.rabbitmq,
+    missing: async () =>
+      (await missingBindings(managementUrl, vhostOf(url), FED_QUEUES)).map(({ difference }) => difference),
+    repair: () => applyTopology({ url }),
+    repairDelayMs: REPAIR_DELAY_MS,
+    everyMs: LOOK_MS,
+    limitBytes: config.edge.spool.maxSize * HELD_SHARE,
+    events,
+    stopping: stopping.signal,
+  });
   const start = (name: Destination, batchBytes: number): Promise<void> =>
     forward({
       reader: readers[name],
@@ -68,6 +89,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
       batchBytes,
       lingerMs: settings.linger,
       stopping: stopping.signal,
+      ...(name === 'rabbitmq' ? { admit: bindings.admit } : {}),
     }).catch((error: unknown) => context.fatal(`forwarding to ${name}`, error));
   const loops = [start('kafka', settings.kafkaBatch), start('rabbitmq', settings.rabbitmqBatch)];
 
@@ -77,7 +99,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
     await within(STOP_MS, loops);
     // A round that is late ends with its connection; what it had sent is sent again by the next start.
     await Promise.all(Object.values(sinks).map((sink) => sink.close()));
-    await within(STOP_MS, loops);
+    await within(STOP_MS, [...loops, bindings.stop()]);
   };
   return {
     status: (name) => ({ ...events.status(name), ...readers[name].behind }),

@@ -3,7 +3,7 @@ import type { FrameKey } from './frame.ts';
 import type { Place, RecentMemory } from './memory.ts';
 import { type Damage, SegmentScan } from './scan.ts';
 import type { Segment, SegmentList } from './segment.ts';
-import type { SpoolReader, SpoolRecord } from './types.ts';
+import type { Mark, SpoolReader, SpoolRecord } from './types.ts';
 
 /** What a reader needs of its spool. */
 export interface ReaderHost {
@@ -22,6 +22,10 @@ export class CursorReader implements SpoolReader {
   #place: Place;
   #scan: { segment: Segment; scan: SegmentScan } | null = null;
   #committed: number;
+  /** While holding: what may be forgotten. */
+  #released: number | null = null;
+  #rewinds = 0;
+  #isRewindDue = false;
   #handedOut: number;
   /** What was handed out but not committed. */
   #open: readonly SpoolRecord[] = [];
@@ -33,12 +37,11 @@ export class CursorReader implements SpoolReader {
     this.#host = host;
     this.#committed = committed;
     this.#handedOut = committed;
-    const segment = host.segments.holding(committed + 1);
-    if (segment === undefined) throw new Error('a spool has at least one segment');
-    this.#place = { segment, offset: committed >= segment.lastN ? segment.bytes : 0 };
+    this.#place = this.#placeBehind(committed);
   }
-  get committed(): number {
-    return this.#committed;
+  /** Nothing up to here is read again, after a restart either. */
+  get saved(): number {
+    return this.#released ?? this.#committed;
   }
   get place(): Place {
     return this.#place;
@@ -50,6 +53,7 @@ export class CursorReader implements SpoolReader {
     try {
       const records: SpoolRecord[] = [];
       for (let room = maxBytes; room > 0 && !signal.aborted; ) {
+        if (this.#isRewindDue && records.length === 0) this.#goBack();
         const { segment, offset } = this.#place;
         if (offset >= segment.bytes) {
           const after = this.#host.segments.after(segment);
@@ -85,16 +89,28 @@ export class CursorReader implements SpoolReader {
   }
 
   get behind(): SpoolReader['behind'] {
-    let records = 0;
-    let bytes = 0;
-    for (const segment of this.#host.segments.all) {
-      const waiting = segment.lastN - Math.max(this.#committed, segment.firstN - 1);
-      if (waiting <= 0) continue;
-      records += waiting;
-      // Within a segment by proportion: frames of one installation are of similar size.
-      bytes += Math.round((segment.bytes * waiting) / (segment.lastN - segment.firstN + 1));
-    }
-    return { records, bytes, oldestAt: records === 0 ? null : (this.#open[0]?.at ?? this.#committedAt) };
+    const extent = this.#extent(this.#committed, Number.POSITIVE_INFINITY);
+    return { ...extent, oldestAt: extent.records === 0 ? null : (this.#open[0]?.at ?? this.#committedAt) };
+  }
+
+  hold(): void {
+    this.#released ??= this.#committed;
+  }
+  get held(): SpoolReader['held'] {
+    return this.#extent(this.saved, this.#committed);
+  }
+  mark(): Mark {
+    return { n: this.#isRewindDue ? this.saved : this.#committed, rewinds: this.#rewinds };
+  }
+  release({ n, rewinds }: Mark): void {
+    if (this.#released === null || rewinds !== this.#rewinds || n <= this.#released) return;
+    this.#released = n;
+    this.#host.moved();
+  }
+  rewind(): void {
+    this.#rewinds++;
+    this.#isRewindDue = true;
+    this.#wake?.();
   }
 
   /** Whether records of `segment` are, or may at any moment be, in the hands of the forwarder. */
@@ -115,6 +131,32 @@ export class CursorReader implements SpoolReader {
     await this.#endScan();
   }
 
+  /** Records after one n and up to another. */
+  #extent(after: number, upTo: number): { records: number; bytes: number } {
+    let records = 0;
+    let bytes = 0;
+    for (const { firstN, lastN, bytes: size } of this.#host.segments.all) {
+      const inside = Math.min(upTo, lastN) - Math.max(after, firstN - 1);
+      if (inside <= 0) continue;
+      records += inside;
+      // Within a segment by proportion: frames of one installation are of similar size.
+      bytes += Math.round((size * inside) / (lastN - firstN + 1));
+    }
+    return { records, bytes };
+  }
+  #placeBehind(n: number): Place {
+    const segment = this.#host.segments.holding(n + 1);
+    if (segment === undefined) throw new Error('a spool has at least one segment');
+    return { segment, offset: n >= segment.lastN ? segment.bytes : 0 };
+  }
+  #goBack(): void {
+    this.#isRewindDue = false;
+    this.#committed = this.saved;
+    this.#handedOut = this.#committed;
+    this.#open = [];
+    this.#committedAt = null;
+    this.#place = this.#placeBehind(this.#committed);
+  }
   #leave(segment: Segment, after: Segment): void {
     // Known for certain only now, when an earlier process wrote it: its name tells where the next one begins.
     if (this.#handedOut >= segment.firstN) segment.lastN = Math.min(segment.lastN, this.#handedOut);
@@ -124,7 +166,9 @@ export class CursorReader implements SpoolReader {
     const found = this.#host.memory.read(this.#place, maxBytes);
     if (found === undefined) return undefined;
     this.#place = { segment: this.#place.segment, offset: found.offset };
-    return found.records;
+    // After a rewind the place may lie before the record to go on with.
+    const from = this.#handedOut;
+    return (found.records[0]?.n ?? 0) > from ? found.records : found.records.filter(({ n }) => n > from);
   }
 
   async #fromDisk(maxBytes: number): Promise<SpoolRecord[]> {
@@ -156,8 +200,14 @@ export class CursorReader implements SpoolReader {
   async #appended(signal: AbortSignal): Promise<void> {
     await this.#endScan();
     const { segment, offset } = this.#place;
-    // The durable end may have moved while the scan was being closed.
-    if (signal.aborted || offset < segment.bytes || this.#host.segments.after(segment) !== undefined) return;
+    // The durable end, or this reader, may have moved while the scan was being closed.
+    if (
+      this.#isRewindDue ||
+      signal.aborted ||
+      offset < segment.bytes ||
+      this.#host.segments.after(segment) !== undefined
+    )
+      return;
     await new Promise<void>((resolve) => {
       const wake = (): void => {
         signal.removeEventListener('abort', wake);

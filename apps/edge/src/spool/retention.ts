@@ -66,7 +66,7 @@ export class Retention {
 
   async #pass(): Promise<void> {
     const { readers, segments, cursors } = this.#host;
-    const now: Cursors = { kafka: readers.kafka.committed, rabbitmq: readers.rabbitmq.committed };
+    const now: Cursors = { kafka: readers.kafka.saved, rabbitmq: readers.rabbitmq.saved };
     await cursors.save(now);
     const slowest = Math.min(...DESTINATIONS.map((name) => now[name]));
     const done = segments.all.filter((segment) => segment !== segments.last && segment.lastN <= slowest);

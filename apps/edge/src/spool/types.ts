@@ -85,10 +85,26 @@ export interface SpoolReader {
    * Empty when `signal` aborts. Bodies are views into a shared buffer: read, never write. One call at a time.
    */
   next(maxBytes: number, signal: AbortSignal): Promise<SpoolRecord[]>;
-  /** Everything up to `n` has arrived and need not be read again. Throws when `n` was not read yet. */
+  /** Everything up to `n` has arrived. Without `hold` it need not be read again. Throws when `n` was not read yet. */
   commit(n: number): void;
   /** What is durable but not committed. `oldestAt`: append time of the first such record, null when unknown. */
   readonly behind: { readonly records: number; readonly bytes: number; readonly oldestAt: number | null };
+  /** From now on what is committed stays in the spool, over restarts as well, until it is released. */
+  hold(): void;
+  /** What is committed but not released. */
+  readonly held: { readonly records: number; readonly bytes: number };
+  /** Everything that is committed now, to be released later. */
+  mark(): Mark;
+  /** What `mark` stands for need not be read again. Does nothing when the reader was rewound after the mark. */
+  release(mark: Mark): void;
+  /** The next call of `next` begins behind what was released; everything else is read and committed again. */
+  rewind(): void;
+}
+
+/** See `SpoolReader.mark`. */
+export interface Mark {
+  readonly n: number;
+  readonly rewinds: number;
 }
 
 export interface SpoolStats {
