@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { applyTopology, openPublisher, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
+import { openPublisher, restoreTopology, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
 import { openDatabase } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { AlerterEvents } from './events.ts';
@@ -51,7 +51,7 @@ export async function startFlow(context: AppContext): Promise<void> {
 
   void watchTopology({
     compare: () => topologyDifferences(managementUrl, vhostOf(url)),
-    apply: () => applyTopology({ url }),
+    apply: () => restoreTopology({ url }, managementUrl),
     events,
     everyMs: TOPOLOGY_CHECK_MS,
     stopping,
