@@ -23,7 +23,7 @@ export async function startGateway(context: AppContext): Promise<void> {
   const { config, log, metrics } = context;
   const events = gatewayEvents(log, metrics);
   const hub = new LiveHub({ events, ...config.gateway });
-  const { store, rollups, cache, sources, commands, desk, broadcast, start, close } = openParts(
+  const { store, rollups, replays, cache, sources, commands, desk, broadcast, start, close } = openParts(
     context,
     hub,
     events,
@@ -54,6 +54,7 @@ export async function startGateway(context: AppContext): Promise<void> {
       addRoutes(api, {
         store,
         rollups,
+        replays,
         answer: cached.answer,
         changed,
         status,

@@ -19,6 +19,7 @@ import type { LiveHub } from './live/hub.ts';
 import { viewApp, viewMinio } from './status/probe.ts';
 import type { KafkaView } from './status/snapshot.ts';
 import { groupView, type Sources } from './steps/collect-status.ts';
+import { type ReplayStore, replayStore } from './store/replays.ts';
 import { type RollupStore, rollupStore } from './store/rollups.ts';
 import { sqlStore } from './store/sql.ts';
 import type { Store } from './store/store.ts';
@@ -28,6 +29,7 @@ const COMMAND_EVENTS_IN_HAND = 100;
 export interface Parts {
   readonly store: Store;
   readonly rollups: RollupStore;
+  readonly replays: ReplayStore;
   readonly cache: Cache;
   readonly sources: Sources;
   readonly commands: CommandStore;
@@ -94,6 +96,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
   return {
     store,
     rollups: rollupStore(database, groupings(config.rollups.by, config.devices)),
+    replays: replayStore(database, config.deadLetters),
     cache,
     commands,
     desk,

@@ -5,6 +5,7 @@ export * from './dead-letters.ts';
 export * from './devices.ts';
 export * from './expressions.ts';
 export * from './live.ts';
+export * from './replays.ts';
 export * from './rollups.ts';
 export * from './status.ts';
 export * from './summary.ts';

@@ -133,7 +133,7 @@ export async function listTasks(runner: Runner, { states, after, limit }: TaskPa
 
 /**
  * Does what somebody asks of a task, with a row in the audit trail; null when there is no such task. The same command
- * again changes nothing. Throws a data error (`WEIR_STATE`) when its state does not allow it.
+ * again changes nothing. Throws a data error (`WEIR_REJECTED`) when its state does not allow it.
  */
 export function commandTask(
   database: Database,
@@ -156,7 +156,7 @@ export function commandTask(
     const to = next ?? (command === 'pause' && state === 'paused' ? 'paused' : null);
     if (to === null)
       throw new WeirError(
-        'WEIR_STATE',
+        'WEIR_REJECTED',
         'data',
         `A replay that is ${state} cannot ${command}: ${HINTS[state]}.`,
       );

@@ -2,17 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Letter } from './letter.ts';
-import { ACTIVE_STATES, afterCommand, type TaskCommand, type TaskState } from './tasks.ts';
+import { ACTIVE_STATES, afterCommand, TASK_COMMANDS, type TaskState } from './tasks.ts';
 import { guard, PlanSum, type Verdict } from './tasks-plan.ts';
 
 const STATES: readonly TaskState[] = [...ACTIVE_STATES, 'done', 'cancelled', 'failed'];
-const COMMANDS: readonly TaskCommand[] = ['pause', 'resume', 'cancel'];
 
 test('whatever is commanded, a task that has ended stays as it is, and any other can be cancelled', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(...STATES),
-      fc.array(fc.constantFrom(...COMMANDS), { maxLength: 20 }),
+      fc.array(fc.constantFrom(...TASK_COMMANDS), { maxLength: 20 }),
       (start, commands) => {
         let state = start;
         for (const command of commands) {

@@ -10,7 +10,8 @@ export type ItemState = 'waiting' | 'sending' | 'sent' | 'skipped' | 'parked' | 
 export type PauseCause = 'person' | 'lag' | 'returns';
 
 /** What people ask of a task. */
-export type TaskCommand = 'pause' | 'resume' | 'cancel';
+export const TASK_COMMANDS = ['pause', 'resume', 'cancel'] as const;
+export type TaskCommand = (typeof TASK_COMMANDS)[number];
 
 const COMMANDS: Readonly<Record<TaskState, Partial<Record<TaskCommand, TaskState>>>> = {
   planning: { cancel: 'cancelled' },

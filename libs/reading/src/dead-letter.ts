@@ -144,7 +144,10 @@ export interface Replay {
 }
 
 /** Headers of a record that is sent again: whose letter it was, and how often. */
-export function replayHeaders(letter: DeadLetter, { task, by }: Replay): Record<string, string> {
+export function replayHeaders(
+  letter: Pick<DeadLetter, 'id' | 'replayCount'>,
+  { task, by }: Replay,
+): Record<string, string> {
   return {
     'x-dlq-id': letter.id,
     'x-dlq-replay-count': String(letter.replayCount + 1),

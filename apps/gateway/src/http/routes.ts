@@ -6,6 +6,7 @@ import { expressionRoutes } from './routes/expressions.ts';
 import { liveRoutes } from './routes/live.ts';
 import type { RouteParts } from './routes/parts.ts';
 import { pipelineRoutes } from './routes/pipeline.ts';
+import { replayRoutes } from './routes/replays.ts';
 import { rollupRoutes } from './routes/rollups.ts';
 import { viewRoutes } from './routes/views.ts';
 import { windowRoutes } from './routes/windows.ts';
@@ -16,6 +17,7 @@ const GROUPS = [
   viewRoutes,
   expressionRoutes,
   rollupRoutes,
+  replayRoutes,
   alertRoutes,
   commandRoutes,
   pipelineRoutes,

@@ -3,6 +3,7 @@ import { MAX_COMMAND_MS } from '@weir/topology';
 import { siteOf } from '../../steps/find-device.ts';
 import { actorOf } from '../actor.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
+import { idempotencyKey } from '../idempotency-key.ts';
 import { ApiProblem } from '../problems.ts';
 import { errors, type RouteGroup, typed } from './parts.ts';
 
@@ -13,12 +14,6 @@ function deadlineOf(text: string): number {
   const ms = Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS];
   if (ms >= 100 && ms <= MAX_COMMAND_MS) return ms;
   throw new ApiProblem('bad-request', `deadline: "${text}" is not between 100ms and 15m`);
-}
-
-function keyOf(header: string | string[] | undefined): string | null {
-  if (header === undefined) return null;
-  if (typeof header === 'string' && /^[\x21-\x7e]{1,255}$/.test(header)) return header;
-  throw new ApiProblem('bad-request', 'Idempotency-Key: 1 to 255 visible ASCII characters, once');
 }
 
 export const commandRoutes: RouteGroup = (app, { store, desk, commands }) => {
@@ -39,7 +34,7 @@ export const commandRoutes: RouteGroup = (app, { store, desk, commands }) => {
     },
     handler: async (request, reply) => {
       const deadlineMs = deadlineOf(request.body.deadline);
-      const key = keyOf(request.headers['idempotency-key']);
+      const key = idempotencyKey(request);
       // A device that only listens has stored no reading: its site must be named.
       const site = request.query.site ?? (await siteOf(store, request.params.id, undefined));
       const { command, isNew } = await desk.add({

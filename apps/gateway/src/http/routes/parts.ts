@@ -6,6 +6,7 @@ import type { CommandStore } from '../../commands/store.ts';
 import type { LiveHub } from '../../live/hub.ts';
 import type { AnswerCached } from '../../steps/answer-cached.ts';
 import type { StatusCollector } from '../../steps/collect-status.ts';
+import type { ReplayStore } from '../../store/replays.ts';
 import type { RollupStore } from '../../store/rollups.ts';
 import type { Store } from '../../store/store.ts';
 
@@ -17,6 +18,7 @@ export interface RouteParts {
   readonly changed: (what: string) => void;
   readonly status: StatusCollector;
   readonly hub: LiveHub;
+  readonly replays: ReplayStore;
   readonly commands: CommandStore;
   readonly desk: CommandDesk;
   /** Milliseconds; see `gateway.silentAfter`. */
