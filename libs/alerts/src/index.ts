@@ -10,5 +10,12 @@ export { compareWithLimits } from './limits.ts';
 export { type DeviceLiveness, Liveness } from './liveness.ts';
 export type { KeptDevice } from './liveness-devices.ts';
 export type { EdgeProgress, HeartbeatQueue } from './liveness-edges.ts';
+export {
+  type MergedRules,
+  mergeRules,
+  parseRule,
+  type RuleProblem,
+  type WrittenRule,
+} from './merge-rules.ts';
 export { type RuleSet, ruleSet } from './rule-set.ts';
 export type { Observation, RuleState, SeriesKey } from './types.ts';

@@ -1,6 +1,14 @@
 import { type Config, loadConfig } from '@weir/config';
 import { errorMessage, WeirError } from '@weir/flow';
-import { adminHandler, type Check, createLogger, type Logger, Metrics, serveAdmin } from '@weir/observe';
+import {
+  adminHandler,
+  type Check,
+  createLogger,
+  type Logger,
+  Metrics,
+  type Question,
+  serveAdmin,
+} from '@weir/observe';
 import { PORTS, type PortName } from '@weir/topology';
 import manifest from '../../../package.json' with { type: 'json' };
 
@@ -25,6 +33,8 @@ export interface AppContext {
   onStop(phase: StopPhase, name: string, stop: () => Promise<void> | void): void;
   /** Registers a condition of `/readyz`. */
   readyWhen(name: string, check: Check): void;
+  /** Answers GETs of a path of the admin server. */
+  answer(path: string, question: Question): void;
   /** Ends the process with exit code 1 at once, without a drain: state may be wrong, so nothing more is written. */
   fatal(doing: string, error: unknown): never;
 }
@@ -51,6 +61,7 @@ export async function runApp(definition: AppDefinition): Promise<void> {
   const log = createLogger({ app: definition.name, level: config.log.level, format: config.log.format });
   const metrics = new Metrics(definition.name);
   const checks = new Map<string, Check>();
+  const questions = new Map<string, Question>();
   const stoppers: { phase: StopPhase; name: string; stop: () => Promise<void> | void }[] = [];
   const abort = new AbortController();
   let state: 'starting' | 'running' | 'draining' | 'stopped' = 'starting';
@@ -118,6 +129,7 @@ export async function runApp(definition: AppDefinition): Promise<void> {
     metrics,
     state: () => state,
     checks,
+    questions,
   };
   const context: AppContext = {
     name: definition.name,
@@ -130,6 +142,7 @@ export async function runApp(definition: AppDefinition): Promise<void> {
     port: (name) => PORTS[name] + config.ports.offset,
     onStop: (phase, name, run) => stoppers.push({ phase, name, stop: run }),
     readyWhen: (name, check) => checks.set(name, check),
+    answer: (path, question) => questions.set(path, question),
     fatal,
   };
   try {

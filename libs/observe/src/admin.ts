@@ -12,7 +12,12 @@ export interface AdminOptions {
   readonly metrics: Metrics;
   readonly state: () => string;
   readonly checks: ReadonlyMap<string, Check>;
+  /** What the app answers beside these, by path. */
+  readonly questions?: ReadonlyMap<string, Question>;
 }
+
+/** Answers a GET; `body` is sent as JSON. */
+export type Question = (query: URLSearchParams) => { readonly status: number; readonly body: unknown };
 
 /** `/livez`, `/readyz`, `/metrics` and `/version`; false when the path is none of these. */
 export function adminHandler(
@@ -26,7 +31,8 @@ export function adminHandler(
     response.end(`${JSON.stringify(body)}\n`);
   };
   return (request, response) => {
-    switch (request.url?.split('?')[0]) {
+    const [path = '', query] = request.url?.split('?') ?? [];
+    switch (path) {
       case '/livez':
         json(response, 200, { app: options.app, state: options.state() });
         return true;
@@ -51,8 +57,12 @@ export function adminHandler(
       case '/version':
         json(response, 200, { app: options.app, version: options.version, node: process.version });
         return true;
-      default:
-        return false;
+      default: {
+        const answer = options.questions?.get(path)?.(new URLSearchParams(query));
+        if (answer === undefined) return false;
+        json(response, answer.status, answer.body);
+        return true;
+      }
     }
   };
 }

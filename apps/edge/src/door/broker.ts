@@ -1,5 +1,6 @@
 import { Aedes, type AedesOptions, type AedesPublishPacket, type Client, type PublishPacket } from 'aedes';
 import mqemitter from 'mqemitter';
+import { AliveDevices } from '../liveness/alive-devices.ts';
 import type { SessionStore } from './session-store.ts';
 
 /** A publish as the hooks see it. `settled`: delivered to subscribers already, or never to be. */
@@ -49,6 +50,7 @@ function detachedEmitter(onFilter: (filter: string, change: 1 | -1) => void) {
 
 /** aedes, with delivery to subscribers taken out of the way of the acknowledgement when nobody subscribes. */
 export class Broker extends Aedes {
+  readonly alive = new AliveDevices();
   readonly #store: SessionStore;
   readonly #counts: { wide: number };
 

@@ -87,6 +87,8 @@ export function brokerHooks(
         for (const repeat of repeats) repeat(error);
       };
     }
+    // its readings tell of it, unless there are none
+    if (entry.kind === 'refused' && !isWill) broker().alive.note(session, at);
     if (entry.kind === 'telemetry') telemetry(client, packet, entry, isWill, at, callback);
     else if (entry.kind === 'event') event(client, packet, entry, at, callback);
     else if (entry.kind === 'passed') broker().deliver(packet, client, callback);
@@ -122,6 +124,10 @@ export function brokerHooks(
         utcOffset: decoded.utcOffset,
       };
       parts.push(readingPart(entry.prefix, entry.partition, head, payload, count));
+    }
+    if (count === 0 && !isWill) {
+      const session = sessionOfClient(client);
+      if (session !== null) broker().alive.note(session, at);
     }
     if (refused.length > 0) {
       const origin: Origin = { system: 'mqtt', name: packet.topic, device: entry.device, at };

@@ -204,6 +204,10 @@ function announce(broker: Broker, intake: Intake, events: EdgeEvents): void {
     tell(client, 'connected');
   });
   broker.on('clientDisconnect', (client) => tell(client, 'disconnected'));
+  broker.on('ping', (_packet, client) => {
+    const session = sessionOfClient(client);
+    if (session !== null) broker.alive.note(session, intake.clock.now());
+  });
   broker.on('clientError', (client, error) => events.clientError(client.id, error));
   broker.on('connectionError', (client, error) => events.clientError(client.id, error));
   (broker as unknown as { on(name: 'error', listener: (error: unknown) => void): void }).on(

@@ -84,6 +84,8 @@ export type Unreleased = Map<number, typeof DURABLE | typeof RESTORED | ((error?
 export class Session {
   readonly clientId: string;
   readonly principal: Principal;
+  /** Site of the device; of one without credentials, that of its newest topic, null before it has published. */
+  site: string | null;
   /** A later connection of the same session takes it over. */
   readonly unreleased: Unreleased;
   readonly #options: TopicReaderOptions;
@@ -94,6 +96,7 @@ export class Session {
   constructor(clientId: string, principal: Principal, unreleased: Unreleased, options: TopicReaderOptions) {
     this.clientId = clientId;
     this.principal = principal;
+    this.site = principal.site;
     this.unreleased = unreleased;
     this.#options = options;
   }
@@ -102,6 +105,7 @@ export class Session {
     let entry = this.#topics.get(topic);
     if (entry === undefined) {
       entry = resolveTopic(topic, this.principal, this.#options);
+      if (this.principal.site === null && entry.kind === 'telemetry') this.site = entry.site;
       if (this.#topics.size >= KEPT_TOPICS) this.#topics.clear();
       this.#topics.set(topic, entry);
     }

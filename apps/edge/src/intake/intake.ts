@@ -288,13 +288,17 @@ export function deadLetterPart(refused: RefusedBytes, origin: Origin): Part {
 }
 
 export function eventPart(site: string, kind: string, fields: EventFields): Part {
+  return keyedPart(eventKey(site, kind), { kind, site, ...fields });
+}
+
+/** What the edge says of itself, under one of `EDGE_KEYS`. */
+export function keyedPart(key: string, fields: EventFields): Part {
   return {
     kind: 'event',
     partition: 0,
     critical: false,
     count: 0,
     bytes: EVENT_BYTES,
-    body: (_, clock) =>
-      eventBody({ key: eventKey(site, kind), body: { kind, site, ...fields, hlc: clock.stamp(fields.at) } }),
+    body: (_, clock) => eventBody({ key, body: { ...fields, hlc: clock.stamp(fields.at) } }),
   };
 }

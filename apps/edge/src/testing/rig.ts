@@ -15,6 +15,7 @@ import {
 import { atEnd, freePorts, type Scope, until } from '@weir/testkit';
 import type { PortName } from '@weir/topology';
 import { runEdge } from '../flow.ts';
+import type { Alive } from '../liveness/alive-devices.ts';
 import {
   type DeadLetterRecord,
   type EventRecord,
@@ -51,6 +52,8 @@ export interface Rig {
   readonly tlsPort: number;
   readonly url: string;
   readonly spool: Spool;
+  /** Devices that were heard without a reading; takes them out. */
+  alive(): Alive[];
   /** Everything durable so far, oldest first. */
   records(): Promise<readonly SpoolRecord[]>;
   envelopes(): Promise<readonly Envelope[]>;
@@ -127,15 +130,20 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
     port: (name) => ports[name] ?? 0,
     onStop: (phase, _name, stop) => stoppers.push({ phase, stop }),
     readyWhen: (name, check) => checks.set(name, check),
+    answer: () => {},
     fatal: (doing, error) => {
       throw new Error(doing, { cause: error });
     },
   };
-  const spool = await runEdge(context, async () => ({
-    status: () => ({ state: 'idle', lastError: null, records: 0, bytes: 0, oldestAt: null }),
-    stopAccepting: async () => {},
-    stop: async () => {},
-  }));
+  let alive = (): Alive[] => [];
+  const spool = await runEdge(context, async (_context, { broker }) => {
+    alive = () => broker.alive.take();
+    return {
+      status: () => ({ state: 'idle', lastError: null, records: 0, bytes: 0, oldestAt: null }),
+      stopAccepting: async () => {},
+      stop: async () => {},
+    };
+  });
 
   const seen: SpoolRecord[] = [];
   const reading = new AbortController();
@@ -199,6 +207,7 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
     tlsPort,
     url: `http://127.0.0.1:${httpPort}`,
     spool,
+    alive: () => alive(),
     records,
     envelopes: async () => (await ofKind('reading')).map(({ body }) => decodeEnvelope(body.toString('utf8'))),
     deadLetters: async () => (await ofKind('dead-letter')).map(({ body }) => parseDeadLetterBody(body)),

@@ -38,6 +38,20 @@ export const archiverSection = z
   })
   .prefault({});
 
+const livenessSection = z
+  .strictObject({
+    maxDevices: whole(1, 5_000_000)
+      .default(200_000)
+      .describe('Devices watched for silence, about 330 bytes each; more are counted and not watched'),
+    reconnect: duration()
+      .prefault('2m')
+      .describe('How long devices may take to come back to an edge that restarted or did not listen'),
+    forget: duration()
+      .prefault('7d')
+      .describe('Silence after which a device is forgotten and its alert ends'),
+  })
+  .prefault({});
+
 export const alerterSection = z
   .strictObject({
     prefetch: whole(1, 10_000).default(50).describe('Messages taken at a time'),
@@ -51,6 +65,7 @@ export const alerterSection = z
       .describe('Rules of all kinds, see the README of the alerter'),
     notifiers,
     maintenance,
+    liveness: livenessSection,
   })
   .prefault({});
 
