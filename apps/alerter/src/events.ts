@@ -3,7 +3,6 @@ import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
 
 const DEVICE_EVENTS = new Set(['connected', 'disconnected', 'will']);
-export type AlertMessageOutcome = 'delivered' | 'unheard' | 'refused';
 
 /** Everything the alerter tells: each event owns its log line and its metrics. */
 export class AlerterEvents {
@@ -12,7 +11,6 @@ export class AlerterEvents {
   readonly #ledger;
   readonly #evaluated;
   readonly #transitions;
-  readonly #messages;
   readonly #deviceEvents;
   readonly #batch;
   readonly #differences;
@@ -30,11 +28,6 @@ export class AlerterEvents {
       'severity',
       'state',
     ]);
-    this.#messages = metrics.counter(
-      'weir_alert_messages_total',
-      'Messages published on weir.alerts; unheard: no queue was bound for it; refused: tried again later',
-      ['outcome'],
-    );
     this.#deviceEvents = metrics.counter('weir_alerter_device_events_total', 'Device events received', [
       'kind',
     ]);
@@ -90,11 +83,10 @@ export class AlerterEvents {
     this.#ledger.inc({ hop: 'alerter', outcome: 'stored', reason: '' }, readings);
   }
 
-  /** The broker delivers it again, and buries it after the delivery limit. */
   messageRejected(error: Error): void {
     this.#ledger.inc({ hop: 'alerter', outcome: 'returned', reason: '' });
     this.#limited('rejected', (suppressed) =>
-      this.#log.error({ suppressed }, `${errorMessage(error)}; after its delivery limit it is a dead letter`),
+      this.#log.error({ suppressed }, `${errorMessage(error)}; it becomes a dead letter`),
     );
   }
 
@@ -104,16 +96,6 @@ export class AlerterEvents {
         { suppressed, waitMs: Math.round(waitMs) },
         `evaluating telemetry waits for the database: ${errorMessage(error)}`,
       ),
-    );
-  }
-
-  alertMessage(outcome: AlertMessageOutcome, count: number): void {
-    if (count > 0) this.#messages.inc({ outcome }, count);
-  }
-
-  publishFailed(error: unknown): void {
-    this.#limited('publish', (suppressed) =>
-      this.#log.warn({ suppressed }, `alert messages wait in the database: ${errorMessage(error)}`),
     );
   }
 

@@ -1,20 +1,21 @@
 import { once } from 'node:events';
+import { mergeRules } from '@weir/alerts';
 import type { Config } from '@weir/config';
 import { type Consumer, type Delivery, openConsumer, type Publisher } from '@weir/connect-rabbitmq';
-import type { Database } from '@weir/connect-timescale';
-import { retrying } from '@weir/flow';
-import type { Check, Logger } from '@weir/observe';
+import { type Database, listRules } from '@weir/connect-timescale';
+import type { Check, Logger, Metrics } from '@weir/observe';
 import { QUEUES } from '@weir/topology';
 import { batchQueue } from './batch-queue.ts';
 import { openEngine } from './engine.ts';
 import type { AlerterEvents } from './events.ts';
 import type { Leadership } from './leadership.ts';
-import { openOutbox } from './outbox.ts';
+import { NotifyEvents } from './notify/events.ts';
+import { openNotifications } from './notify/notifications.ts';
+import { openLanes } from './notify/open-lanes.ts';
+import { readQuiet } from './notify/read-quiet.ts';
 import { CONNECTION_NAME, closeOldConnections } from './steps/close-old-connections.ts';
 import { evaluateTelemetry } from './steps/evaluate-telemetry.ts';
-import { publishAlerts } from './steps/publish-alerts.ts';
 import { recordDeviceEvent } from './steps/record-device-event.ts';
-import { outboxStore } from './store/outbox-store.ts';
 
 /** Bytes of messages that one transaction evaluates. */
 const BATCH_BYTES = 1 << 20;
@@ -27,26 +28,34 @@ export interface LeadOptions {
   /** Name of this process. */
   readonly holder: string;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly fatal: (doing: string, error: unknown) => never;
 }
 
 /** What the active alerter does. */
-export function leadAlerts({ config, events, database, publisher, holder, log, fatal }: LeadOptions) {
+export function leadAlerts(options: LeadOptions) {
+  const { config, events, database, publisher, holder, log, metrics, fatal } = options;
   const { url, managementUrl, heartbeat: heartbeatMs } = config.rabbitmq;
   const { prefetch } = config.alerter;
+  const lanes = openLanes(config.alerter, publisher);
+  const notifyEvents = new NotifyEvents(log, metrics);
   let consumers: readonly Consumer[] | null = null;
 
   const lead = async ({ ended, transaction }: Leadership): Promise<void> => {
-    const outbox = openOutbox(
-      publishAlerts(outboxStore(database), publisher, events),
-      events,
-      (error): never => fatal('publishing alerts', error),
-    );
-    const engine = openEngine({ rules: [], transaction, onChange: outbox.notify });
+    const engine = openEngine({ rules: [], transaction, onChange: () => notifications.notify() });
+    const notifications = openNotifications({
+      ...{ lanes, transaction, database, ended, fatal, events: notifyEvents },
+      reload: async (sql) => {
+        const { rules, problems } = mergeRules(config.alerter.rules, await listRules(sql));
+        events.alertsOfRemovedRules(await engine.setRules(rules));
+        notifyEvents.rulesInForce(rules.length, problems);
+        return readQuiet(sql, config.alerter.maintenance, notifyEvents);
+      },
+    });
     const telemetry = batchQueue({
       maxSize: BATCH_BYTES,
       sizeOf: (delivery: Delivery) => delivery.body.length,
-      process: evaluateTelemetry({ engine, events, onDoubt: outbox.notify, ended }),
+      process: evaluateTelemetry({ engine, events, onDoubt: notifications.notify, ended }),
     });
     const record = recordDeviceEvent(events);
     const consume = (queue: string, handler: (delivery: Delivery) => ReturnType<typeof record>): Consumer => {
@@ -55,12 +64,7 @@ export function leadAlerts({ config, events, database, publisher, holder, log, f
     };
     try {
       await closeOldConnections({ url, managementUrl }, holder, events);
-      const closed = await retrying(() => engine.setRules(config.alerter.rules), {
-        signal: ended,
-        onRetry: (error, _attempt, waitMs) => events.databaseAway(error, waitMs),
-      });
-      events.alertsOfRemovedRules(closed);
-      outbox.notify();
+      await notifications.ready;
       consumers = [
         consume(QUEUES.alerterCritical.name, (delivery) => telemetry.add(delivery, true)),
         consume(QUEUES.alerterTelemetry.name, (delivery) => telemetry.add(delivery, false)),
@@ -73,7 +77,7 @@ export function leadAlerts({ config, events, database, publisher, holder, log, f
     } finally {
       await Promise.all((consumers ?? []).map((consumer) => consumer.stop()));
       consumers = null;
-      await outbox.stop();
+      await notifications.stop();
     }
   };
 
@@ -82,5 +86,8 @@ export function leadAlerts({ config, events, database, publisher, holder, log, f
     const missing = consumers?.find(({ consuming }) => !consuming);
     return missing === undefined || (missing.lastError?.message ?? 'not subscribed');
   };
-  return { lead, ready };
+  const close = async (): Promise<void> => {
+    await Promise.all(lanes.map(({ lane }) => lane.destination.close()));
+  };
+  return { lead, ready, close };
 }

@@ -1,3 +1,4 @@
+export * from './alert-rules.ts';
 export * from './alerts.ts';
 export * from './commands.ts';
 export * from './common.ts';
@@ -5,8 +6,10 @@ export * from './dead-letters.ts';
 export * from './devices.ts';
 export * from './expressions.ts';
 export * from './live.ts';
+export * from './notifiers.ts';
 export * from './replays.ts';
 export * from './rollups.ts';
+export * from './silences.ts';
 export * from './status.ts';
 export * from './summary.ts';
 export * from './views.ts';

@@ -13,7 +13,7 @@ export interface ClientOptions {
 
 export interface Client {
   /** Resolves when the broker acknowledged (QoS 1 and 2) or the bytes left (QoS 0). */
-  publish(topic: string, payload: string | Buffer, qos: 0 | 1 | 2): Promise<void>;
+  publish(topic: string, payload: string | Buffer, qos: 0 | 1 | 2, retain?: boolean): Promise<void>;
   /** @throws WeirError WEIR_UNAUTHORIZED when the broker refuses the filter. */
   subscribe(filter: string, onMessage: (topic: string, payload: Buffer) => void): Promise<void>;
   close(): Promise<void>;
@@ -57,8 +57,12 @@ export async function openClient(options: ClientOptions): Promise<Client> {
   }
   client.on('error', () => {}); // Each operation below fails by itself.
   return {
-    async publish(topic, payload, qos) {
-      await deadline(client.publishAsync(topic, payload, { qos }), timeoutMs, `Publishing to ${topic}`);
+    async publish(topic, payload, qos, retain = false) {
+      await deadline(
+        client.publishAsync(topic, payload, { qos, retain }),
+        timeoutMs,
+        `Publishing to ${topic}`,
+      );
     },
     async subscribe(filter, onMessage) {
       client.on('message', (topic, payload) => onMessage(topic, payload));

@@ -1,3 +1,4 @@
+export * from './alerting.ts';
 export * from './alerts.ts';
 export * from './audit-trail.ts';
 export * from './commit-part.ts';
