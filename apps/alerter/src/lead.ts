@@ -17,6 +17,7 @@ import { CONNECTION_NAME, closeOldConnections } from './steps/close-old-connecti
 import { evaluateTelemetry } from './steps/evaluate-telemetry.ts';
 import { recordDeviceEvent } from './steps/record-device-event.ts';
 
+const RETRY = { stage: 'alerter' } as const;
 /** Bytes of messages that one transaction evaluates. */
 const BATCH_BYTES = 1 << 20;
 
@@ -60,7 +61,7 @@ export function leadAlerts(options: LeadOptions) {
     const record = recordDeviceEvent(events);
     const consume = (queue: string, handler: (delivery: Delivery) => ReturnType<typeof record>): Consumer => {
       const name = `${CONNECTION_NAME} ${holder}, ${queue}`;
-      return openConsumer({ url, heartbeatMs, name, queue, prefetch, handler, log });
+      return openConsumer({ url, heartbeatMs, name, queue, prefetch, handler, retry: RETRY, log });
     };
     try {
       await closeOldConnections({ url, managementUrl }, holder, events);

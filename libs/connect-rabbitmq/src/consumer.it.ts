@@ -1,10 +1,22 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
+import { parseDeadLetter } from '@weir/reading';
 import { cutProxy, isolated, type Scope, until } from '@weir/testkit';
-import { EXCHANGES, liveQueueArguments, QUEUES, telemetryKey } from '@weir/topology';
+import {
+  DURABLE_QUEUES,
+  EXCHANGES,
+  liveQueueArguments,
+  QUEUES,
+  type Queue,
+  RETRY_DELAYS_MS,
+  retryQueueName,
+  telemetryKey,
+} from '@weir/topology';
 import {
   applyTopology,
+  brokerTopology,
   type ConsumerOptions,
   type Delivery,
   manage,
@@ -157,6 +169,115 @@ test('a message whose handler fails goes to the dead letters after the delivery 
   assert.equal(letter.body.toString(), '1');
   assert.equal((letter.headers['x-death'] as { reason: string }[])[0]?.reason, 'delivery_limit');
   assert.equal(tries.get(0), 1);
+});
+
+/** A queue with a ladder whose rungs are short. */
+async function laddered(t: Scope, delaysMs: readonly number[]) {
+  const queue = `weir.test.ladder-${delaysMs.join('-')}`;
+  const rung = RETRY_DELAYS_MS[0];
+  const like = (name: string): Queue => DURABLE_QUEUES.find((one) => one.name === name) as Queue;
+  const queues = [
+    { ...like(QUEUE), name: queue, bindings: [{ exchange: EXCHANGES.telemetry.name, key: `${queue}.#` }] },
+    ...delaysMs.map((delayMs) => ({
+      name: retryQueueName(queue, delayMs),
+      arguments: {
+        ...like(retryQueueName(QUEUE, rung)).arguments,
+        'x-message-ttl': delayMs,
+        'x-dead-letter-routing-key': queue,
+      },
+      bindings: [],
+    })),
+    { ...like(DLQ), name: `${queue}.dlq`, bindings: [{ exchange: EXCHANGES.deadLetters.name, key: queue }] },
+  ];
+  await applyTopology({ url: space.rabbitmqUrl }, { exchanges: brokerTopology.exchanges, queues });
+  const dead: Delivery[] = [];
+  consume(t, {
+    queue: `${queue}.dlq`,
+    handler: async (delivery) => {
+      dead.push(delivery);
+      return 'ack';
+    },
+  });
+  return { queue, key: `${queue}.m`, dead };
+}
+
+test('a message that fails climbs the ladder, each attempt later than the one before, and is buried', async (t) => {
+  const delaysMs = [200, 700, 1_300];
+  const { queue, key, dead } = await laddered(t, delaysMs);
+  const tries: { at: number; delivery: Delivery }[] = [];
+  const outcomes: string[] = [];
+  consume(t, {
+    queue,
+    retry: { stage: 'try-it', delaysMs, onFailure: (outcome) => outcomes.push(outcome) },
+    handler: async (delivery) => {
+      if (numberOf(delivery) !== 1) return 'ack';
+      tries.push({ at: performance.now(), delivery });
+      return { failed: new WeirError('WEIR_TIMEOUT', 'transient', 'the far side did not answer 17 times') };
+    },
+  });
+  await publish(0, 3, key);
+  await until(() => dead.length === 1, { deadlineMs: 30_000, what: 'the dead letter' });
+  assert.equal(tries.length, 4, 'the first attempt and one after each rung');
+  for (const [i, delayMs] of delaysMs.entries()) {
+    const waited = (tries[i + 1]?.at ?? 0) - (tries[i]?.at ?? 0);
+    assert.ok(waited >= delayMs * 0.95, `attempt ${i + 2} came after ${waited} ms`);
+  }
+  for (const { delivery } of tries) {
+    assert.deepEqual([delivery.exchange, delivery.key], [EXCHANGES.telemetry.name, key]);
+    assert.equal(delivery.headers.site, 'plant');
+  }
+  const [letter] = dead as [Delivery];
+  assert.equal(letter.body.toString(), '1');
+  assert.equal(letter.headers.site, 'plant');
+  assert.equal(letter.key, key, 'where it was published first');
+  assert.equal(letter.headers['x-death'], undefined);
+  const parsed = parseDeadLetter(letter.headers as Record<string, string>);
+  assert.equal(parsed?.reason, 'timeout');
+  assert.equal(parsed?.stage, 'try-it');
+  assert.equal(parsed?.origin, queue);
+  assert.equal(parsed?.retryable, true);
+  assert.ok((parsed?.lastFailedAt ?? 0) - (parsed?.firstFailedAt ?? 0) >= 2_000);
+  assert.deepEqual(outcomes, ['waits', 'waits', 'waits', 'buried']);
+});
+
+test('what no attempt can mend is buried at once; a letter that was sent again stays the same letter', async (t) => {
+  const { queue, key, dead } = await laddered(t, [100]);
+  consume(t, {
+    queue,
+    retry: { stage: 'decode', delaysMs: [100] },
+    handler: async () => ({ failed: new WeirError('WEIR_DECODE', 'data', 'it is not JSON') }),
+  });
+  await publish(1, 2, key);
+  const first = await until(() => dead[0], { deadlineMs: 10_000, what: 'the letter' });
+  assert.equal(first.headers['x-dlq-reason'], 'decode');
+  assert.equal(first.headers['x-dlq-retryable'], 'false');
+  const again = { ...first.headers, 'x-dlq-replay-count': '1', 'x-dlq-replay-task-id': 'task-1' };
+  const { body } = first;
+  await publisher.publish([{ exchange: '', key: queue, body, headers: again, contentType: 'text/plain' }]);
+  const second = await until(() => dead[1], { deadlineMs: 10_000, what: 'the letter once more' });
+  assert.equal(second.headers['x-dlq-id'], first.headers['x-dlq-id']);
+  assert.equal(second.headers['x-dlq-replay-count'], '1');
+  assert.equal(second.headers['x-dlq-replay-task-id'], 'task-1');
+  assert.equal(second.key, key);
+});
+
+test('without its rungs a message goes back to its queue, and to the dead letters by the delivery limit', async (t) => {
+  const outcomes: string[] = [];
+  consume(t, {
+    retry: { stage: 'try-it', delaysMs: [12_345], onFailure: (outcome) => outcomes.push(outcome) },
+    handler: async () => ({ failed: new Error('no') }),
+  });
+  const dead: Delivery[] = [];
+  consume(t, {
+    queue: DLQ,
+    handler: async (delivery) => {
+      dead.push(delivery);
+      return 'ack';
+    },
+  });
+  await publish(1, 2);
+  await until(() => dead.length === 1, { deadlineMs: 15_000, what: 'the dead letter' });
+  assert.deepEqual(new Set(outcomes), new Set(['returned']));
 });
 
 test('10,000 bad messages and then a good one: all buried, the good one handled', async (t) => {

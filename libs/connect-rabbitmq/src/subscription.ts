@@ -4,6 +4,7 @@ import { type Logger, rateLimited } from '@weir/observe';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { dial, hangUp } from './connection.ts';
 import { lossError } from './errors.ts';
+import { publishedTo } from './retry-ladder.ts';
 import type { ConnectionOptions, Consumer, Delivery, Settlement } from './types.ts';
 
 const BACKOFF = { baseMs: 100, maxMs: 5_000 };
@@ -15,6 +16,8 @@ export interface SubscriptionOptions extends ConnectionOptions {
   /** Makes or checks the queue on a fresh channel and returns its name. */
   readonly prepare: (channel: Channel) => Promise<string>;
   readonly handler: (delivery: Delivery) => Promise<Settlement>;
+  /** Closes what the handler uses, when the last delivery is settled. */
+  readonly afterStop?: () => Promise<void>;
   readonly log: Logger;
 }
 
@@ -24,8 +27,7 @@ function toDelivery(queue: string, message: ConsumeMessage, session: number): De
   const count: unknown = headers['x-delivery-count'];
   return {
     queue,
-    exchange: fields.exchange,
-    key: fields.routingKey,
+    ...publishedTo(headers, fields),
     body: message.content,
     headers,
     contentType: properties.contentType,
@@ -150,6 +152,7 @@ export function subscribe(options: SubscriptionOptions): Consumer {
           idle = resolve;
         });
       }
+      await options.afterStop?.();
     },
     get consuming() {
       return consuming;

@@ -1,6 +1,6 @@
 import type { Logger } from '@weir/observe';
 
-/** AMQP header values that Weir writes; anything a foreign publisher sends may be read. */
+/** Arguments that Weir gives to queues and bindings. */
 export type Headers = Readonly<Record<string, string | number | boolean>>;
 
 export interface ConnectionOptions {
@@ -16,7 +16,8 @@ export interface OutgoingMessage {
   readonly exchange: string;
   readonly key: string;
   readonly body: Buffer;
-  readonly headers?: Headers;
+  /** Text, numbers and flags, or what a delivery had. */
+  readonly headers?: Readonly<Record<string, unknown>>;
   readonly contentType: string;
   readonly messageId?: string;
   /** Milliseconds after which a queue drops it, when nobody has it in hand. */
@@ -58,6 +59,7 @@ export interface Publisher {
 
 export interface Delivery {
   readonly queue: string;
+  /** Where it was published first, also after it waited for another attempt. */
   readonly exchange: string;
   readonly key: string;
   readonly body: Buffer;
@@ -77,8 +79,19 @@ export interface Delivery {
 /**
  * `ack`: done. `requeue`: busy, try later (AMQP nack). `reject`: failed (AMQP reject); after the queue's delivery limit
  * it becomes a dead letter. From RabbitMQ 4.3 on only `reject` counts towards that limit; before, both do.
+ * `failed`: climbs the retry ladder of a consumer that has one, and is buried with its error when no attempt can mend
+ * it (a data error) or after the last; without a ladder the same as `reject`.
  */
-export type Settlement = 'ack' | 'requeue' | 'reject';
+export type Settlement = 'ack' | 'requeue' | 'reject' | { readonly failed: Error };
+
+export interface RetryOptions {
+  /** The step that handles the messages, for the dead letter. */
+  readonly stage: string;
+  /** Rungs, each a queue named by `retryQueueName`. Default `RETRY_DELAYS_MS`. */
+  readonly delaysMs?: readonly number[];
+  /** `waits` on a rung, `buried` in the dead-letter queue, `returned` to its queue because the broker refused both. */
+  readonly onFailure?: (outcome: 'waits' | 'buried' | 'returned', error: Error) => void;
+}
 
 export interface ConsumerOptions extends ConnectionOptions {
   readonly queue: string;
@@ -86,6 +99,8 @@ export interface ConsumerOptions extends ConnectionOptions {
   readonly prefetch: number;
   /** Called as deliveries arrive, up to `prefetch` at a time. One that throws is a bug: the rejection is not caught. */
   readonly handler: (delivery: Delivery) => Promise<Settlement>;
+  /** What becomes of a message that failed; the queue must have its rungs in the topology. */
+  readonly retry?: RetryOptions;
   readonly log: Logger;
 }
 

@@ -41,7 +41,7 @@ export function evaluateTelemetry({ engine, events, onDoubt, ended }: EvaluateTe
       } catch (error) {
         if (!(error instanceof WeirError && error.retry === 'data')) throw error;
         events.messageRejected(error);
-        settlements[index] = 'reject';
+        settlements[index] = { failed: error };
       }
     }
     if (readings.length === 0) return settlements;

@@ -13,8 +13,9 @@ export function recordDeviceEvent(events: AlerterEvents) {
     }
     if (typeof kind !== 'string') {
       const doing = `decoding a message of ${delivery.queue} (${delivery.key})`;
-      events.messageRejected(new WeirError('WEIR_DECODE', 'data', `${doing}: it is not an event in JSON`));
-      return 'reject';
+      const failed = new WeirError('WEIR_DECODE', 'data', `${doing}: it is not an event in JSON`);
+      events.messageRejected(failed);
+      return { failed };
     }
     events.deviceEvent(kind);
     return 'ack';
