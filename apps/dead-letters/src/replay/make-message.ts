@@ -186,7 +186,7 @@ function toQueue(letter: FullLetter, body: Buffer, history: Readonly<Record<stri
       key: letter.origin,
       body,
       headers: { ...Object.fromEntries(kept), ...history },
-      contentType: letter.content === 'json' ? 'application/json' : 'application/octet-stream',
+      contentType: letter.properties.contentType ?? 'application/octet-stream',
       messageId: letter.id,
     },
   };
