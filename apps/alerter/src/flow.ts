@@ -5,6 +5,7 @@ import type { AppContext } from '@weir/lifecycle';
 import { AlerterEvents } from './events.ts';
 import { leadAlerts } from './lead.ts';
 import { standForLeader } from './leadership.ts';
+import { answerLiveness } from './liveness/answer-liveness.ts';
 import { watchTopology } from './steps/watch-topology.ts';
 
 const TOPOLOGY_CHECK_MS = 10_000;
@@ -39,6 +40,7 @@ export async function startFlow(context: AppContext): Promise<void> {
   });
   context.readyWhen('database', () => database.healthy || 'the database does not answer');
   context.readyWhen('rabbitmq', alerts.ready);
+  context.answer('/liveness', answerLiveness(alerts.liveness));
 
   const leading = standForLeader({
     ...{ url: config.timescale.url, database, holder, events, stopping },

@@ -9,6 +9,9 @@ import { batchQueue } from './batch-queue.ts';
 import { openEngine } from './engine.ts';
 import type { AlerterEvents } from './events.ts';
 import type { Leadership } from './leadership.ts';
+import { LivenessEvents } from './liveness/events.ts';
+import { livenessStore } from './liveness/liveness-store.ts';
+import { type LivenessWatch, watchLiveness } from './liveness/watch-liveness.ts';
 import { NotifyEvents } from './notify/events.ts';
 import { openNotifications } from './notify/notifications.ts';
 import { openLanes } from './notify/open-lanes.ts';
@@ -40,7 +43,9 @@ export function leadAlerts(options: LeadOptions) {
   const { prefetch } = config.alerter;
   const lanes = openLanes(config.alerter, publisher);
   const notifyEvents = new NotifyEvents(log, metrics);
+  const livenessEvents = new LivenessEvents(log, metrics);
   let consumers: readonly Consumer[] | null = null;
+  let liveness: LivenessWatch | null = null;
 
   const lead = async ({ ended, transaction }: Leadership): Promise<void> => {
     const engine = openEngine({ rules: [], transaction, onChange: () => notifications.notify() });
@@ -53,11 +58,6 @@ export function leadAlerts(options: LeadOptions) {
         return readQuiet(sql, config.alerter.maintenance, notifyEvents);
       },
     });
-    const telemetry = batchQueue({
-      maxSize: BATCH_BYTES,
-      sizeOf: (delivery: Delivery) => delivery.body.length,
-      process: evaluateTelemetry({ engine, events, onDoubt: notifications.notify, ended }),
-    });
     const record = recordDeviceEvent(events);
     const consume = (queue: string, handler: (delivery: Delivery) => ReturnType<typeof record>): Consumer => {
       const name = `${CONNECTION_NAME} ${holder}, ${queue}`;
@@ -66,10 +66,21 @@ export function leadAlerts(options: LeadOptions) {
     try {
       await closeOldConnections({ url, managementUrl }, holder, events);
       await notifications.ready;
+      const watch = await watchLiveness({
+        ...{ settings: config.alerter.liveness, engine, events: livenessEvents, ended, fatal },
+        store: livenessStore(database),
+        listening: () => consumers?.every(({ consuming }) => consuming) ?? false,
+      });
+      liveness = watch;
+      const telemetry = batchQueue({
+        maxSize: BATCH_BYTES,
+        sizeOf: (delivery: Delivery) => delivery.body.length,
+        process: watch.telemetry(evaluateTelemetry({ engine, events, onDoubt: notifications.notify, ended })),
+      });
       consumers = [
         consume(QUEUES.alerterCritical.name, (delivery) => telemetry.add(delivery, true)),
         consume(QUEUES.alerterTelemetry.name, (delivery) => telemetry.add(delivery, false)),
-        consume(QUEUES.alerterEvents.name, record),
+        consume(QUEUES.alerterEvents.name, watch.event(record)),
       ];
       for (const consumer of consumers) consumer.start();
       if (!ended.aborted) await once(ended, 'abort');
@@ -78,6 +89,8 @@ export function leadAlerts(options: LeadOptions) {
     } finally {
       await Promise.all((consumers ?? []).map((consumer) => consumer.stop()));
       consumers = null;
+      await liveness?.stop();
+      liveness = null;
       await notifications.stop();
     }
   };
@@ -90,5 +103,11 @@ export function leadAlerts(options: LeadOptions) {
   const close = async (): Promise<void> => {
     await Promise.all(lanes.map(({ lane }) => lane.destination.close()));
   };
-  return { lead, ready, close };
+  return {
+    lead,
+    ready,
+    close,
+    /** Who watches devices at the moment; null: this is not the active alerter. */
+    liveness: (): Pick<LivenessWatch, 'view'> | null => liveness,
+  };
 }

@@ -7,6 +7,7 @@ import type { Broker } from './door/broker.ts';
 import type { EdgeEvents } from './events.ts';
 import { type Forwarders, startForwarders } from './forward/index.ts';
 import type { Intake } from './intake/intake.ts';
+import { ProgressReporter } from './liveness/index.ts';
 import type { Spool } from './spool/index.ts';
 
 export interface OutsideParts {
@@ -46,9 +47,14 @@ export const startOutside: StartOutside = async (context, parts) => {
   const commands = await startCommands(context, { broker, intake, events, broadcast });
   broadcast.start();
   const forwarders = startForwarders(context, spool, intake.clock);
+  const progress = new ProgressReporter({ intake, alive: broker.alive });
+  progress.start();
   return {
     status: forwarders.status,
-    stopAccepting: commands.stop,
+    stopAccepting: () => {
+      progress.stop();
+      return commands.stop();
+    },
     stop: async () => {
       stopClock();
       await Promise.all([forwarders.stop(), broadcast.stop()]);
