@@ -7,8 +7,9 @@ import { servePage } from './http/page.ts';
 import { addRoutes } from './http/routes.ts';
 import { createApi, listenApi } from './http/server.ts';
 import { LiveHub } from './live/hub.ts';
-import { openParts } from './parts.ts';
+import { alerterUrls, openParts } from './parts.ts';
 import { answerCached } from './steps/answer-cached.ts';
+import { askLiveness } from './steps/ask-liveness.ts';
 import { collectStatus } from './steps/collect-status.ts';
 import { feedLive } from './steps/feed-live.ts';
 
@@ -61,6 +62,7 @@ export async function startGateway(context: AppContext): Promise<void> {
         hub,
         commands,
         desk,
+        liveness: askLiveness(alerterUrls(context)),
         silentAfter: config.gateway.silentAfter,
       });
     },

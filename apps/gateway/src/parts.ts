@@ -126,6 +126,13 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
   };
 }
 
+/** Where the alerters answer. */
+export function alerterUrls({ config, port }: Pick<AppContext, 'config' | 'port'>): readonly string[] {
+  const named = config.gateway.alerters.split(',').map((url) => url.trim().replace(/\/$/, ''));
+  const urls = named.filter(Boolean);
+  return urls.length > 0 ? urls : [`http://${hostOf(config.ports.host)}:${port('alerterHttp')}`];
+}
+
 /** Where to reach a door that listens on `host`: the wildcard addresses are reached over loopback. */
 function hostOf(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1';

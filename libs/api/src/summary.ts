@@ -2,6 +2,7 @@ import { LEVELS, type LevelName } from '@weir/topology';
 import { z } from 'zod';
 import { alert } from './alerts.ts';
 import { instant } from './common.ts';
+import { deviceLiveness } from './liveness.ts';
 import { deviceSite, figures, isClosed, isFinal, levelName, watermark, window } from './windows.ts';
 
 const names: readonly string[] = LEVELS.map(({ name }) => name);
@@ -37,6 +38,9 @@ export const liveness = z.object({
     .nullable()
     .describe('Arrival of its newest message; up to 15 s behind while the device goes on as before'),
   silentForSeconds: z.number().min(0).nullable().describe('Since lastSeen; null unless silent'),
+  detector: deviceLiveness
+    .nullable()
+    .describe('What the failure detector of the alerter says; null: it does not know the device, or is away'),
 });
 
 export const clock = z

@@ -14,6 +14,7 @@ const STATUS: Readonly<Record<ProblemCode, number>> = {
   'upgrade-required': 426,
   'rate-limited': 429,
   'database-away': 503,
+  'alerter-away': 503,
   'live-full': 503,
   internal: 500,
 };

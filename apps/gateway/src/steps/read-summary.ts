@@ -5,15 +5,17 @@ import { LEVEL_MS, levelIndex } from '@weir/windows';
 import type { z } from 'zod';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
+import type { AskLiveness } from './ask-liveness.ts';
 import { onlySite } from './find-device.ts';
 import { freshFor, type Level, showWindow } from './read-windows.ts';
 import { finality, showFigures, time, timeOrNull } from './show-figures.ts';
 
 /**
  * All that is known of a device, with one question to the database.
+ * @param ask for what the alerter knows of its life
  * @param silentAfterMs a device of which nothing arrived for so long is silent
  */
-export function readSummary(store: Store, silentAfterMs: number) {
+export function readSummary(store: Store, silentAfterMs: number, ask: AskLiveness) {
   return function readSummary(
     name: string,
     { site, levels }: z.output<typeof summaryQuery>,
@@ -25,13 +27,14 @@ export function readSummary(store: Store, silentAfterMs: number) {
       load: async (): Promise<Summary> => {
         const state = onlySite(await store.summaries({ device: name, site, levels }), name, site);
         const { facts, metrics, alerts } = state;
+        const detector = (await ask(state.site, name).catch(() => null)) ?? null;
         const clock = facts?.clock ?? null;
         return {
           device: name,
           site: state.site,
           at: time(state.now),
           watermark: timeOrNull(state.watermark),
-          liveness: livenessOf(state, silentAfterMs),
+          liveness: { ...livenessOf(state, silentAfterMs), detector },
           clock: clock === null ? null : { ...clock, at: time(clock.at) },
           sequence: facts?.sequence ?? null,
           readings: facts === null ? null : { duplicates: facts.duplicates, late: facts.late },
@@ -49,7 +52,10 @@ export function readSummary(store: Store, silentAfterMs: number) {
   };
 }
 
-function livenessOf({ facts, now }: DeviceState, silentAfterMs: number): Summary['liveness'] {
+function livenessOf(
+  { facts, now }: DeviceState,
+  silentAfterMs: number,
+): Omit<Summary['liveness'], 'detector'> {
   if (facts === null) return { state: 'unknown', lastSeen: null, silentForSeconds: null };
   const silentMs = now - facts.lastSeen;
   const silent = silentMs >= silentAfterMs;

@@ -80,6 +80,10 @@ export const gatewaySection = z
       .describe(
         'A device of which nothing arrived for so long is shown as silent; its row is up to 15 s behind, so not less than 20s',
       ),
+    alerters: z
+      .string()
+      .default('')
+      .describe('Admin addresses of the alerters, with commas between; empty: the one of this installation'),
     rateLimit: whole(1, 1_000_000).default(600).describe('API requests a minute of one client address'),
     liveBuffer: whole(1, 1_000_000)
       .default(5_000)

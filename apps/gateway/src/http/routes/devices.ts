@@ -1,16 +1,18 @@
 import * as api from '@weir/api';
+import { findLiveness } from '../../steps/ask-liveness.ts';
 import { findDevice, readLatest } from '../../steps/find-device.ts';
 import { listDevices } from '../../steps/list-devices.ts';
 import { readSummary } from '../../steps/read-summary.ts';
 import { errors, plain, type RouteGroup, typed } from './parts.ts';
 
-export const deviceRoutes: RouteGroup = (app, { store, answer, silentAfter }) => {
+export const deviceRoutes: RouteGroup = (app, { store, answer, liveness, silentAfter }) => {
   const routes = typed(app);
   const questions = {
     devices: listDevices(store),
     device: findDevice(store),
     latest: readLatest(store),
-    summary: readSummary(store, silentAfter),
+    liveness: findLiveness(store, liveness),
+    summary: readSummary(store, silentAfter, liveness),
   };
 
   routes.route({
@@ -49,6 +51,23 @@ export const deviceRoutes: RouteGroup = (app, { store, answer, silentAfter }) =>
     },
     handler: (request, reply) =>
       answer(...plain(request, reply), questions.latest(request.params.id, request.query.site)),
+  });
+  routes.route({
+    method: 'GET',
+    url: '/devices/:id/liveness',
+    schema: {
+      tags: ['devices'],
+      summary: 'Whether the device lives, as its own rhythm tells',
+      description:
+        'Suspicion (phi) of the failure detector, as of the last progress of its edge. Asked of the active alerter, never cached.',
+      params: api.deviceParams,
+      querystring: api.siteQuery,
+      response: { 200: api.deviceLiveness, ...errors },
+    },
+    handler: async (request, reply) => {
+      reply.header('cache-control', 'no-store');
+      return questions.liveness(request.params.id, request.query.site);
+    },
   });
   routes.route({
     method: 'GET',

@@ -5,6 +5,7 @@ import type { CommandDesk } from '../../commands/desk.ts';
 import type { CommandStore } from '../../commands/store.ts';
 import type { LiveHub } from '../../live/hub.ts';
 import type { AnswerCached } from '../../steps/answer-cached.ts';
+import type { AskLiveness } from '../../steps/ask-liveness.ts';
 import type { StatusCollector } from '../../steps/collect-status.ts';
 import type { ReplayStore } from '../../store/replays.ts';
 import type { RollupStore } from '../../store/rollups.ts';
@@ -16,6 +17,7 @@ export interface RouteParts {
   readonly answer: AnswerCached;
   /** Somebody changed what answers of this kind (the first part of a question's key) show: every gateway asks anew. */
   readonly changed: (what: string) => void;
+  readonly liveness: AskLiveness;
   readonly status: StatusCollector;
   readonly hub: LiveHub;
   readonly replays: ReplayStore;
