@@ -10,9 +10,17 @@ import {
   seriesKeyText,
   touchedSeries,
 } from '@weir/alerts';
-import type { AlertRule } from '@weir/config/alert-rules';
+import { type AlertRule, memberRules } from '@weir/config/alert-rules';
 import type { Transaction } from '@weir/connect-timescale';
-import { closeUncovered, readStates, statesOf, writeEvaluation } from './store/alert-store.ts';
+import {
+  announceDue,
+  closeUncovered,
+  pendingSeries,
+  readOthers,
+  readStates,
+  statesOf,
+  writeEvaluation,
+} from './store/alert-store.ts';
 
 /** What is known of a rule and a series. */
 export interface KnownSeries {
@@ -28,12 +36,19 @@ export interface KnownSeries {
 export interface Engine {
   /** The rules in force. */
   readonly rules: RuleSet;
-  /** Puts other rules in force and closes the alerts of series that none covers any more; how many fired. */
+  /** Puts other rules in force and closes the alerts of series that none covers any more; how many were told. */
   setRules(rules: readonly AlertRule[]): Promise<number>;
   evaluate(input: {
     readonly readings?: readonly ReadingBatch[];
     readonly observations?: readonly Observation[];
   }): Promise<Pick<Evaluation, 'changes' | 'evaluated'>>;
+  /**
+   * Lets time pass for rules made of others whose members tell nothing while they fire, because a device is silent.
+   * @param ts epoch milliseconds, by the clock that silence is measured by
+   */
+  pass(ts: number): Promise<void>;
+  /** Tells of alerts that have waited long enough for one of their site. */
+  announce(): Promise<void>;
   /** Where a rule stands with each series that it has ever been observed for. */
   seriesOf(rule: string): Promise<readonly KnownSeries[]>;
 }
@@ -50,31 +65,47 @@ export interface EngineOptions {
 export function openEngine({ rules: first, transaction, onChange, now = Date.now }: EngineOptions): Engine {
   let rules = ruleSet(first);
   let last: Promise<unknown> = Promise.resolve();
+  /** Composites that wait for their hold time, by `seriesKeyText`; null: not known. */
+  let pending: Map<string, SeriesKey> | null = null;
   /** One after the other: a series never has two evaluations at a time. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const turn = last.then(work, work);
     last = turn.catch(() => undefined);
     return turn;
   };
-  const kindOf = (id: string): string => rules.get(id)?.kind ?? '';
+  const waitFor = (id: string): number =>
+    Math.max(
+      0,
+      ...rules.madeOf(id).map((rule) => (rule.kind === 'correlation' ? (rule.grace ?? rule.within) : 0)),
+    );
 
-  const evaluate: Engine['evaluate'] = ({ readings = [], observations = [] }) =>
-    inTurn(async () => {
-      const known = observations.filter(({ rule }) => rules.get(rule) !== undefined);
-      const series = touchedSeries(rules, readings);
-      for (const one of known) series.set(seriesKeyText(one), one);
-      if (series.size === 0) return { changes: [], evaluated: 0 };
-      const evaluation = await transaction('evaluating rules', async (sql) => {
-        const evaluator = new Evaluator(rules, await readStates(sql, [...series.values()]));
-        for (const batch of readings) evaluator.readings(batch);
-        for (const observation of known) evaluator.observe(observation);
-        await writeEvaluation(sql, evaluator, kindOf, now());
-        return evaluator;
-      });
-      const { changes, evaluated } = evaluation;
-      if (changes.length > 0) onChange(changes);
-      return { changes, evaluated };
+  /** @param see gives the evaluator what there is to see; done again with more states when others follow from it */
+  const evaluate = async (
+    series: ReadonlyMap<string, SeriesKey>,
+    see: (evaluator: Evaluator) => void,
+  ): Promise<Evaluation> => {
+    const evaluation = await transaction('evaluating rules', async (sql) => {
+      const before = await readStates(sql, [...series.values()]);
+      let evaluator = new Evaluator(rules, before);
+      see(evaluator);
+      if (evaluator.needsOthers) {
+        evaluator = new Evaluator(rules, before, await readOthers(sql, rules, series.values(), before));
+        see(evaluator);
+      }
+      await writeEvaluation(sql, evaluator, rules, waitFor, now());
+      return evaluator;
+    }).catch((error: unknown) => {
+      pending = null;
+      throw error;
     });
+    for (const [key, { series: one, state }] of evaluation.states) {
+      if (pending === null || rules.get(one.rule)?.kind !== 'composite') continue;
+      if (state.phase === 'pending') pending.set(key, one);
+      else pending.delete(key);
+    }
+    if (evaluation.changes.length > 0) onChange(evaluation.changes);
+    return evaluation;
+  };
 
   return {
     get rules() {
@@ -82,15 +113,59 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
     },
     setRules: (next) =>
       inTurn(async () => {
-        const closed = await transaction('closing alerts of removed rules', (sql) =>
-          closeUncovered(sql, next, now()),
-        );
+        const closed = await transaction('closing alerts of removed rules', async (sql) => {
+          const fired = await closeUncovered(sql, next, now());
+          const waits = next.some(({ kind }) => kind === 'correlation') ? 'due' : 'all';
+          return fired + (await announceDue(sql, waits));
+        });
         rules = ruleSet(next);
+        pending = null;
         if (closed > 0) onChange([]);
         return closed;
       }),
-    evaluate,
+    evaluate: ({ readings = [], observations = [] }) =>
+      inTurn(async () => {
+        const known = observations.filter(({ rule }) => rules.get(rule) !== undefined);
+        const series = touchedSeries(rules, readings, known);
+        if (series.size === 0) return { changes: [], evaluated: 0 };
+        return evaluate(series, (evaluator) => {
+          for (const batch of readings) evaluator.readings(batch);
+          for (const observation of known) evaluator.observe(observation);
+        });
+      }),
+    pass: (ts) =>
+      inTurn(async () => {
+        if (!rules.all.some(isTimed)) return;
+        pending ??= new Map(
+          (await transaction('reading which rules wait', (sql) => pendingSeries(sql, 'composite'))).map(
+            (series) => [seriesKeyText(series), series],
+          ),
+        );
+        const waiting = [...pending.values()].filter(({ rule }) => {
+          const found = rules.get(rule);
+          return found?.kind === 'composite' && memberRules(found).some((id) => isSilence(rules.get(id)));
+        });
+        if (waiting.length === 0) return;
+        await evaluate(touchedSeries(rules, [], waiting), (evaluator) => {
+          for (const series of waiting) {
+            const rule = rules.get(series.rule);
+            if (rule?.kind === 'composite') evaluator.pass(rule, series, ts);
+          }
+        });
+      }),
+    announce: () =>
+      inTurn(async () => {
+        if (rules.ofKind('correlation').length === 0) return;
+        const announced = await transaction('telling of alerts that have waited', (sql) =>
+          announceDue(sql, 'due'),
+        );
+        if (announced > 0) onChange([]);
+      }),
     seriesOf: (rule) =>
       inTurn(() => transaction('reading the states of a rule', (sql) => statesOf(sql, rule))),
   };
 }
+
+const isSilence = (rule: AlertRule | undefined): boolean =>
+  rule?.kind === 'offline' || rule?.kind === 'missing';
+const isTimed = (rule: AlertRule): boolean => rule.kind === 'composite' && rule.hold > 0;

@@ -1,8 +1,10 @@
 export { alertId, seriesKeyText } from './alert-id.ts';
+export type { FiringAlert } from './cluster.ts';
 export {
   type AlertChange,
   type Evaluation,
   Evaluator,
+  type Others,
   type ReadingBatch,
   touchedSeries,
 } from './evaluation.ts';

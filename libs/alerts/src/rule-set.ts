@@ -11,6 +11,8 @@ export type DerivedRule = RuleOf<'composite' | 'correlation'>;
 const isReadingRule = (rule: AlertRule): rule is ReadingRule =>
   rule.kind === 'threshold' || rule.kind === 'rate';
 
+const NONE: readonly DerivedRule[] = [];
+
 export interface RuleSet {
   readonly all: readonly AlertRule[];
   get(id: string): AlertRule | undefined;
@@ -19,8 +21,6 @@ export interface RuleSet {
   watching(site: string, metric: string): readonly ReadingRule[];
   /** `missing` rules for a metric of a site; likewise. */
   expecting(site: string, metric: string): readonly RuleOf<'missing'>[];
-  /** Rules made of others, each after those that it is made of. */
-  readonly derived: readonly DerivedRule[];
   /** The rules that are made of this one, directly. */
   madeOf(id: string): readonly DerivedRule[];
 }
@@ -34,14 +34,9 @@ export const covers = (
 /** @param rules without problems (`ruleSetProblems`) */
 export function ruleSet(rules: readonly AlertRule[]): RuleSet {
   const byId = new Map(rules.map((rule) => [rule.id, rule]));
-  const derived: DerivedRule[] = [];
-  const add = (rule: AlertRule | undefined): void => {
-    if (rule === undefined || (rule.kind !== 'composite' && rule.kind !== 'correlation')) return;
-    if (derived.includes(rule)) return;
-    for (const id of memberRules(rule)) add(byId.get(id));
-    derived.push(rule);
-  };
-  for (const rule of rules) add(rule);
+  const derived = rules.filter(
+    (rule): rule is DerivedRule => rule.kind === 'composite' || rule.kind === 'correlation',
+  );
   const cached = <R extends RuleOf<'threshold' | 'rate' | 'missing'>>(list: readonly R[]) => {
     const cache = new Map<string, readonly R[]>();
     return (site: string, metric: string): readonly R[] => {
@@ -57,13 +52,16 @@ export function ruleSet(rules: readonly AlertRule[]): RuleSet {
   };
   const ofKind = <K extends RuleKind>(kind: K) =>
     rules.filter((rule): rule is RuleOf<K> => rule.kind === kind);
+  const madeOf = new Map<string, DerivedRule[]>();
+  for (const rule of derived) {
+    for (const id of new Set(memberRules(rule))) madeOf.set(id, [...(madeOf.get(id) ?? []), rule]);
+  }
   return {
     all: rules,
     get: (id) => byId.get(id),
     ofKind,
     watching: cached(rules.filter(isReadingRule)),
     expecting: cached(ofKind('missing')),
-    derived,
-    madeOf: (id) => derived.filter((rule) => memberRules(rule).includes(id)),
+    madeOf: (id) => madeOf.get(id) ?? NONE,
   };
 }

@@ -1,11 +1,15 @@
 import {
   type AlertChange,
   type Evaluation,
+  type FiringAlert,
+  type Others,
+  type RuleSet,
   type RuleState,
   type SeriesKey,
   seriesKeyText,
 } from '@weir/alerts';
-import type { AlertRule } from '@weir/config/alert-rules';
+import type { Alert } from '@weir/api';
+import { type AlertRule, memberRules, type RuleKind } from '@weir/config/alert-rules';
 import {
   ALERT_COLUMNS,
   type AlertRow,
@@ -69,6 +73,75 @@ export async function statesOf(
   });
 }
 
+/** What rules made of others need to know of the devices and sites of `series`. */
+export async function readOthers(
+  sql: Runner,
+  rules: RuleSet,
+  series: Iterable<SeriesKey>,
+  before: Map<string, RuleState>,
+): Promise<Others> {
+  const members = new Map<string, SeriesKey>();
+  const sites = new Map<string, { readonly rule: string; readonly site: string }>();
+  for (const { rule: id, site, device } of series) {
+    const rule = rules.get(id);
+    if (rule?.kind === 'composite') {
+      for (const member of memberRules(rule))
+        members.set(`${member}\0${site}\0${device}`, { rule: member, site, device, metric: '' });
+    } else if (rule?.kind === 'correlation') {
+      sites.set(`${rule.rule}\0${site}`, { rule: rule.rule, site });
+    }
+  }
+  const seriesOf = new Map<string, SeriesKey[]>();
+  if (members.size > 0) {
+    const wanted = columns([...members.values()]).slice(0, 3);
+    const rows = await sql.query<StateRow & Record<string, unknown>>(
+      'reading the states of rules that others are made of',
+      `SELECT ${STATE_COLUMNS} FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (rule, site, device)
+         JOIN ${TABLES.alertRuleState} USING (rule, site, device)`,
+      wanted,
+    );
+    for (const row of rows) {
+      const { rule, site, device, metric } = row;
+      before.set(seriesKeyText(row), toState(row));
+      const key = `${rule}\0${site}\0${device}`;
+      seriesOf.set(key, [...(seriesOf.get(key) ?? []), { rule, site, device, metric }]);
+    }
+  }
+  const firing = new Map<string, (FiringAlert & { readonly metric: string })[]>();
+  if (sites.size > 0) {
+    const wanted = [...sites.values()];
+    const rows = await sql.query<
+      FiringAlert & { readonly rule: string; readonly site: string; readonly metric: string } & Record<
+          string,
+          unknown
+        >
+    >(
+      'reading what fires at a site',
+      `SELECT id, rule, site, device, metric, extract(epoch FROM fired_at)::float8 * 1000 AS "firedAt"
+         FROM ${TABLES.alerts} JOIN unnest($1::text[], $2::text[]) AS wanted (rule, site) USING (rule, site)
+        WHERE state IN ('firing', 'acknowledged')`,
+      [wanted.map(({ rule }) => rule), wanted.map(({ site }) => site)],
+    );
+    for (const row of rows) {
+      const key = `${row.rule}\0${row.site}`;
+      firing.set(key, [...(firing.get(key) ?? []), row]);
+    }
+  }
+  return {
+    seriesOf: (rule, site, device) => seriesOf.get(`${rule}\0${site}\0${device}`) ?? [],
+    firing: (rule, site) => firing.get(`${rule}\0${site}`) ?? [],
+  };
+}
+
+/** The series of rules of some kind that wait for their time. */
+export async function pendingSeries(sql: Runner, kind: RuleKind): Promise<SeriesKey[]> {
+  return sql.query<SeriesKey & Record<string, unknown>>(
+    'reading which rules wait for their time',
+    `SELECT rule, site, device, metric FROM ${TABLES.alertRuleState} WHERE kind = $1 AND phase = 'pending'`,
+    [kind],
+  );
+}
+
 async function writeStates(
   sql: Runner,
   states: Evaluation['states'],
@@ -103,19 +176,16 @@ const time = (ms: number | undefined): string | null =>
 
 /** A written alert with what decides who is told of it. */
 interface WrittenAlert extends AlertRow {
+  /** Somebody was told that it fires. */
   readonly announced: boolean;
+  readonly fired_value: number | null;
 }
-const WRITTEN = `${ALERT_COLUMNS}, announced`;
+const WRITTEN = `${ALERT_COLUMNS}, announced, fired_value`;
 
-async function writeAlerts(
-  sql: Runner,
-  changes: readonly AlertChange[],
-  now: number,
-): Promise<ReadonlyMap<string, WrittenAlert>> {
+async function writeAlerts(sql: Runner, changes: readonly AlertChange[], now: number): Promise<void> {
   const vanished = changes.filter(({ state, opened }) => state === 'vanished' && !opened);
   const changed = changes.filter(({ state, opened }) => state !== 'vanished' && !opened);
   const opened = changes.filter(({ state, opened }) => state !== 'vanished' && opened);
-  const written = new Map<string, WrittenAlert>();
   if (vanished.length > 0) {
     await sql.query(
       'removing alerts that vanished',
@@ -134,7 +204,7 @@ async function writeAlerts(
   ];
   // Before the new ones: a series that resolved and began again in one batch has one open alert at any moment.
   if (changed.length > 0) {
-    const rows = await sql.query<WrittenAlert & Record<string, unknown>>(
+    await sql.query(
       'writing alerts',
       `WITH c AS (
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::float8[], $4::float8[], $5::timestamptz[], $6::float8[],
@@ -145,13 +215,12 @@ async function writeAlerts(
           SET state = to_state, value = to_value, threshold = to_threshold,
               fired_at = coalesce(fired_at, to_fired_at), fired_value = coalesce(fired_value, to_fired_value),
               resolved_at = to_resolved_at, updated_at = $8
-         FROM c WHERE id = change_id AND state <> 'resolved' RETURNING ${WRITTEN}`,
+         FROM c WHERE id = change_id AND state <> 'resolved'`,
       [...details(changed), time(now)],
     );
-    for (const row of rows) written.set(row.id, row);
   }
   if (opened.length > 0) {
-    const rows = await sql.query<WrittenAlert & Record<string, unknown>>(
+    await sql.query(
       'writing alerts',
       `INSERT INTO ${TABLES.alerts} (id, state, value, threshold, fired_at, fired_value, resolved_at, started_at,
                                      severity, rule, site, device, metric, kind, labels, updated_at)
@@ -159,7 +228,7 @@ async function writeAlerts(
          FROM unnest($1::uuid[], $2::text[], $3::float8[], $4::float8[], $5::timestamptz[], $6::float8[],
                      $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[],
                      $13::text[], $14::text[], $15::jsonb[])
-       ON CONFLICT DO NOTHING RETURNING ${WRITTEN}`,
+       ON CONFLICT DO NOTHING`,
       [
         ...details(opened),
         opened.map(({ startedAt }) => time(startedAt)),
@@ -170,52 +239,145 @@ async function writeAlerts(
         time(now),
       ],
     );
-    for (const row of rows) written.set(row.id, row);
   }
-  return written;
 }
 
-const textOf = (ms: number): string => new Date(ms).toISOString();
+/** How it began to fire, whatever it is now. */
+const asFired = ({ announced: _, fired_value, ...alert }: WrittenAlert): Alert => ({
+  ...showAlert({ ...alert, state: 'firing', value: fired_value, acknowledgedAt: null, acknowledgedBy: null }),
+  resolvedAt: null,
+});
+const asItIs = ({ announced: _, fired_value: __, ...alert }: WrittenAlert): Alert => showAlert(alert);
 
-/** What is to be told of the changes, in their order: a change that holds two tells both. */
-function transitionsOf(
+/** Marks alerts as covered by those of their sites; what is covered waits no more. */
+async function cover(sql: Runner, covered: Evaluation['covered']): Promise<void> {
+  if (covered.size === 0) return;
+  const waiting = await sql.query<WrittenAlert & { readonly waited: boolean } & Record<string, unknown>>(
+    'covering alerts by that of their site',
+    `WITH c AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS c (alert_id, by)),
+          old AS (SELECT id AS old_id, announce_at IS NOT NULL AS waited FROM ${TABLES.alerts}
+                   WHERE id = ANY($1::uuid[]) FOR UPDATE)
+     UPDATE ${TABLES.alerts} SET suppressed_by = c.by, announce_at = NULL
+       FROM c JOIN old ON old.old_id = c.alert_id
+      WHERE id = c.alert_id RETURNING ${WRITTEN}, waited`,
+    [[...covered.keys()], [...covered.values()]],
+  );
+  await appendTransitions(
+    sql,
+    waiting
+      .filter(({ waited }) => waited)
+      .map(({ waited: _, ...alert }) => ({ alert: asFired(alert), suppressed: true })),
+  );
+}
+
+/** Tells of alerts whose cover has ended while they still fire. */
+async function release(sql: Runner, released: Iterable<string>): Promise<void> {
+  const ids = [...released];
+  if (ids.length === 0) return;
+  const rows = await sql.query<WrittenAlert & { readonly was: boolean } & Record<string, unknown>>(
+    'telling of alerts that nothing covers any more',
+    `WITH old AS (SELECT id AS old_id, announced AS was FROM ${TABLES.alerts}
+                   WHERE suppressed_by = ANY($1::uuid[]) FOR UPDATE)
+     UPDATE ${TABLES.alerts} SET suppressed_by = NULL, announced = true
+       FROM old WHERE id = old_id AND state IN ('firing', 'acknowledged') RETURNING ${WRITTEN}, was`,
+    [ids],
+  );
+  await appendTransitions(
+    sql,
+    rows
+      .filter(({ was }) => !was)
+      .map(({ was: _, ...alert }) => ({ alert: asFired(alert), suppressed: false })),
+  );
+}
+
+/** Tells of alerts that have waited long enough for one of their site, or of all that wait; how many. */
+export async function announceDue(sql: Runner, which: 'due' | 'all'): Promise<number> {
+  const rows = await sql.query<WrittenAlert & Record<string, unknown>>(
+    'telling of alerts that have waited',
+    `UPDATE ${TABLES.alerts} SET announced = true, announce_at = NULL
+      WHERE ${which === 'due' ? 'announce_at <= clock_timestamp()' : 'announce_at IS NOT NULL'}
+      RETURNING ${WRITTEN}`,
+  );
+  await appendTransitions(
+    sql,
+    rows.map((alert) => ({ alert: asFired(alert), suppressed: false })),
+  );
+  return rows.length;
+}
+
+/**
+ * Tells of changed alerts. One that may yet be covered by the alert of its site waits; the end of one that nobody was
+ * told of is told to nobody.
+ */
+async function tell(
+  sql: Runner,
   changes: readonly AlertChange[],
-  written: ReadonlyMap<string, WrittenAlert>,
-): AlertTransition[] {
-  return changes.flatMap(({ id, state, firedAt, firedValue }) => {
-    const row = written.get(id);
-    if (row === undefined || (state !== 'firing' && state !== 'resolved')) return [];
-    const { announced: _, ...alert } = row;
-    const shown = showAlert(alert);
-    const fired: AlertTransition[] =
-      firedAt === undefined
-        ? []
-        : [
-            {
-              alert: {
-                ...shown,
-                state: 'firing',
-                value: firedValue ?? null,
-                firedAt: textOf(firedAt),
-                resolvedAt: null,
-              },
-              suppressed: false,
-            },
-          ];
-    return state === 'firing' ? fired : [...fired, { alert: shown, suppressed: false }];
-  });
+  waitFor: (rule: string) => number,
+): Promise<void> {
+  const told = changes.filter(({ state }) => state === 'firing' || state === 'resolved');
+  if (told.length === 0) return;
+  const rows = await sql.query<WrittenAlert & { readonly waiting: boolean } & Record<string, unknown>>(
+    'reading changed alerts',
+    `SELECT ${WRITTEN}, announce_at IS NOT NULL AS waiting FROM ${TABLES.alerts} WHERE id = ANY($1::uuid[])`,
+    [told.map(({ id }) => id)],
+  );
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  const transitions: AlertTransition[] = [];
+  const announced: string[] = [];
+  const waits: { readonly id: string; readonly ms: number }[] = [];
+  for (const { id, state, series, firedAt } of told) {
+    const row = byId.get(id);
+    if (row === undefined) continue;
+    const { waiting, ...alert } = row;
+    const began = firedAt !== undefined;
+    const covered = alert.suppressedBy !== null;
+    const wait = began && !covered ? waitFor(series.rule) : 0;
+    if (state === 'firing' && wait > 0) {
+      waits.push({ id, ms: wait });
+      continue;
+    }
+    // One that ends while it waits for its site is told with its end.
+    if (began || waiting) {
+      transitions.push({ alert: asFired(alert), suppressed: covered });
+      if (!covered) announced.push(id);
+    }
+    if (state === 'resolved') {
+      const silent = !alert.announced && (covered || !(began || waiting));
+      transitions.push({ alert: asItIs(alert), suppressed: silent });
+    }
+  }
+  if (announced.length > 0 || waits.length > 0) {
+    await sql.query(
+      'noting who is told of alerts',
+      `UPDATE ${TABLES.alerts}
+          SET announced = announced OR id = ANY($1::uuid[]),
+              announce_at = clock_timestamp() + wait_ms * interval '1 millisecond'
+         FROM (SELECT unnest($1::uuid[]) AS told_id, NULL::float8 AS wait_ms
+               UNION ALL SELECT * FROM unnest($2::uuid[], $3::float8[])) AS t
+        WHERE id = told_id`,
+      [announced, waits.map(({ id }) => id), waits.map(({ ms }) => ms)],
+    );
+  }
+  await appendTransitions(sql, transitions);
 }
 
-/** Writes what an evaluation found: states, alerts and what is to be told of them. */
+/**
+ * Writes what an evaluation found: states, alerts and what is to be told of them.
+ * @param waitFor how long an alert of a rule waits for one of its site that may cover it, milliseconds
+ */
 export async function writeEvaluation(
   sql: Runner,
-  { states, changes }: Pick<Evaluation, 'states' | 'changes'>,
-  kindOf: (rule: string) => string,
+  { states, changes, covered, released }: Evaluation,
+  rules: RuleSet,
+  waitFor: (rule: string) => number,
   now: number,
 ): Promise<void> {
-  await writeStates(sql, states, kindOf);
-  const written = await writeAlerts(sql, changes, now);
-  await appendTransitions(sql, transitionsOf(changes, written));
+  await writeStates(sql, states, (id) => rules.get(id)?.kind ?? '');
+  if (changes.length === 0) return;
+  await writeAlerts(sql, changes, now);
+  await cover(sql, covered);
+  await tell(sql, changes, waitFor);
+  await release(sql, released);
 }
 
 /**
@@ -242,7 +404,7 @@ export async function closeUncovered(sql: Runner, rules: readonly AlertRule[], n
   );
   const closed = await sql.query<WrittenAlert & Record<string, unknown>>(
     'closing alerts of removed rules',
-    `UPDATE ${TABLES.alerts} a SET state = 'resolved', resolved_at = $6, updated_at = $6
+    `UPDATE ${TABLES.alerts} a SET state = 'resolved', resolved_at = $6, updated_at = $6, announce_at = NULL
       WHERE state IN ('firing', 'acknowledged') AND NOT ${covered('a')} RETURNING ${WRITTEN}`,
     [...parameters, time(now)],
   );
@@ -253,7 +415,11 @@ export async function closeUncovered(sql: Runner, rules: readonly AlertRule[], n
   );
   await appendTransitions(
     sql,
-    closed.map(({ announced: _, ...alert }) => ({ alert: showAlert(alert), suppressed: false })),
+    closed.map((alert) => ({ alert: asItIs(alert), suppressed: !alert.announced })),
+  );
+  await release(
+    sql,
+    closed.map(({ id }) => id),
   );
   return closed.length;
 }
