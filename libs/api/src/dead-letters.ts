@@ -1,4 +1,4 @@
-import { DEAD_LETTER_REASONS } from '@weir/flow';
+import { DEAD_LETTER_REASONS } from '@weir/flow/reasons';
 import { z } from 'zod';
 import { cursorParam, instant, instantParam, next } from './common.ts';
 

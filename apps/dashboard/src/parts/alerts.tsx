@@ -8,7 +8,12 @@ const showResolved = signal(true);
 const showAll = signal(false);
 /** Rows before the rest waits behind a button. */
 const FEW = 8;
-const RANK: Readonly<Record<Alert['state'], number>> = { firing: 0, pending: 1, resolved: 2 };
+const RANK: Readonly<Record<Alert['state'], number>> = {
+  firing: 0,
+  acknowledged: 1,
+  pending: 2,
+  resolved: 3,
+};
 
 export function Alerts() {
   const all = alerts.value;
