@@ -9,7 +9,7 @@ const REFUSED = new Set([400, 405, 410, 413, 415, 422]);
 export function retryAfterMs(header: string | null, now = Date.now()): number | undefined {
   if (header === null) return undefined;
   if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1_000;
-  const at = Date.parse(header);
+  const at = header.endsWith('GMT') ? Date.parse(header) : Number.NaN;
   return Number.isFinite(at) ? Math.max(0, at - now) : undefined;
 }
 
