@@ -1,3 +1,5 @@
+import { grown } from './columns.ts';
+
 /** The horizon begins at a whole second of the arrival clock. */
 export const ARRIVAL_TICK_MS = 1_000;
 
@@ -64,10 +66,8 @@ export class Arrivals {
   make(): number {
     const ring = this.ringCount++;
     if (this.ringCount * RING_FLOATS > this.rings.length) {
-      const next = new Float64Array(this.rings.length * 2);
-      next.set(this.rings);
-      this.rings = next;
-      this.ringWords = new Uint32Array(next.buffer);
+      this.rings = grown(this.rings, this.ringCount * RING_FLOATS);
+      this.ringWords = new Uint32Array(this.rings.buffer);
     }
     this.rings[ring * RING_FLOATS] = Number.NEGATIVE_INFINITY;
     return ring;
@@ -190,11 +190,9 @@ export class Arrivals {
     } else {
       chunk = this.used++;
       if (this.used * FLOATS > this.floats.length) {
-        const next = new Float64Array(this.floats.length * 2);
-        next.set(this.floats);
-        this.floats = next;
-        this.words = new Uint32Array(next.buffer);
-        this.bytesOf = new Uint8Array(next.buffer);
+        this.floats = grown(this.floats, this.used * FLOATS);
+        this.words = new Uint32Array(this.floats.buffer);
+        this.bytesOf = new Uint8Array(this.floats.buffer);
       }
     }
     this.words[chunk * WORDS + NEXT] = 0;

@@ -1,3 +1,4 @@
+import { grown } from './columns.ts';
 import { alignDown, LEVEL_COUNT, LEVEL_MS, PANE_MS, TOP } from './levels.ts';
 import type { WindowOptions } from './types.ts';
 import type { Figures } from './window.ts';
@@ -8,7 +9,10 @@ const DEVICE_FLOATS = 5;
 const DEVICE_WORDS = 10;
 /** Start of its newest pane, epoch milliseconds. */
 const NEWEST = 0;
-/** Its watermark at the last collect: windows that end at or before it are rows, and no longer in memory. */
+/**
+ * Its watermark at the last collect, down to a multiple of the second level's size: windows that end at or before it are
+ * rows, and no longer in memory.
+ */
 const CLOSED_TO = 1;
 /** A window that starts at or before it may have a row although it is open, from a time of silence. */
 const WRITTEN_TO = 2;
@@ -19,7 +23,7 @@ const DEVICE_FLAGS = 9;
 const TOUCHED = 1;
 const OPEN = 2;
 
-/** Of a series: end of the open window that closes first, then words. */
+/** Of a series: end of the open window above the second level that closes first, then words. */
 const SERIES_FLOATS = 4;
 const SERIES_WORDS = 8;
 const NEXT_CLOSE = 0;
@@ -28,12 +32,27 @@ const NEXT_SERIES = 3;
 /** The pane made last; each links to the one made before it. */
 const PANE = 4;
 const PANES = 5;
-/** Its block of slots: some panes, then one for the open window of each level from 1 up. */
+/**
+ * The first of its slots: some for panes, then one for the open window of each level above SECOND. They lie GROUP apart:
+ * between them are those of its neighbours, so that readings of one second of many series fill whole cache lines.
+ */
 const BLOCK = 6;
+const GROUP = 64;
 /** Bit `level`: that window is open. Bits from PANE_BITS up: that pane of the block is in use. */
-const IN_USE = 7;
+const STATE = 7;
 const PANE_BITS = 8;
-const MOST_BLOCK_PANES = 8;
+const MOST_BLOCK_PANES = 16;
+/** A pane begins before the one that was made before it. */
+const UNSORTED = 1 << 6;
+/** A pane behind one that did not change has changed. */
+const DEEP = 1 << 7;
+
+/**
+ * Panes are merged when the watermark passes the end of their window of this level, all in one go: until then a pane
+ * of one reading costs half a cache line, and the window above it nothing.
+ */
+const SECOND = 1;
+const SECOND_MS = LEVEL_MS[SECOND] as number;
 
 /** Of a pane: it changed since its row was handed out. */
 const DIRTY = 1;
@@ -43,7 +62,7 @@ const WRITTEN = 2;
 const SHOWN = 4;
 
 /** Panes of a series that are looked for one by one; beyond that there is an index. */
-const FEW_PANES = 16;
+const FEW_PANES = 32;
 /** Series whose rows are handed out in one collect because their device is silent: a fleet may fall silent at once. */
 const SILENT_SERIES = 2_000;
 
@@ -81,10 +100,10 @@ export function openFloors(watermark: number): number[] {
 }
 
 /**
- * The open windows of one partition, by the numbers of devices and series. Memory holds of each series the panes that
- * its device's watermark has not passed, and at most one open window of each higher level, which took its children as
- * they closed: a watermark only grows, so they close in start order, and the figures are the same bits as those of a
- * recomputation from rows. A reading for a pane that was merged already waits for `collect`, which recomputes the
+ * The open windows of one partition, by the numbers of devices and series. Memory holds of each series the panes of the
+ * windows of level SECOND that its device's watermark has not passed, and at most one open window of each level above,
+ * which took its children as they closed: a watermark only grows, so they close in start order, and the figures are the
+ * same bits as those of a recomputation from rows. A reading for a pane that was merged already waits for `collect`, which recomputes the
  * windows above it from their rows: `neededRows` names them, `supply` brings them.
  */
 export class WindowEngine {
@@ -96,6 +115,10 @@ export class WindowEngine {
   private series = new Uint32Array(this.seriesFloats.buffer);
   /** Panes that a block has room for: those that are open at a time, and one more. Others have slots of their own. */
   private readonly blockPanes: number;
+  private readonly blockMask: number;
+  private group = 0;
+  /** The window of level SECOND that is being made; it closes at once. */
+  private readonly second: number;
   private deviceCount = 0;
   private seriesCount = 0;
   /** Devices with readings since the last collect: the first `touchedCount` of these. */
@@ -115,20 +138,19 @@ export class WindowEngine {
 
   constructor(options: WindowOptions) {
     this.options = options;
-    this.blockPanes = Math.min(MOST_BLOCK_PANES, Math.ceil(options.outOfOrdernessMs / PANE_MS) + 2);
+    const open = Math.ceil((SECOND_MS + options.outOfOrdernessMs) / PANE_MS);
+    this.blockPanes = Math.min(MOST_BLOCK_PANES, open + 1);
+    this.blockMask = (1 << this.blockPanes) - 1;
+    this.second = this.windows.block(1, 1);
   }
 
   addDevice(): number {
     const device = this.deviceCount++;
     if (this.deviceCount * DEVICE_FLOATS > this.devices.length) {
-      const next = new Float64Array(this.devices.length * 2);
-      next.set(this.devices);
-      this.devices = next;
-      this.deviceWords = new Uint32Array(next.buffer);
-      const touched = new Uint32Array(next.length / DEVICE_FLOATS);
-      touched.set(this.touched);
-      this.touched = touched;
+      this.devices = grown(this.devices, this.deviceCount * DEVICE_FLOATS);
+      this.deviceWords = new Uint32Array(this.devices.buffer);
     }
+    if (this.deviceCount > this.touched.length) this.touched = grown(this.touched, this.deviceCount);
     this.devices.fill(Number.NEGATIVE_INFINITY, device * DEVICE_FLOATS, device * DEVICE_FLOATS + 4);
     this.deviceWords[device * DEVICE_WORDS + FIRST_SERIES] = NONE;
     this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] = 0;
@@ -138,13 +160,15 @@ export class WindowEngine {
   addSeries(device: number): number {
     const series = this.seriesCount++;
     if (this.seriesCount * SERIES_FLOATS > this.seriesFloats.length) {
-      const next = new Float64Array(this.seriesFloats.length * 2);
-      next.set(this.seriesFloats);
-      this.seriesFloats = next;
-      this.series = new Uint32Array(next.buffer);
+      this.seriesFloats = grown(this.seriesFloats, this.seriesCount * SERIES_FLOATS);
+      this.series = new Uint32Array(this.seriesFloats.buffer);
     }
     this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] = Number.POSITIVE_INFINITY;
-    this.series[series * SERIES_WORDS + BLOCK] = this.windows.block(TOP + this.blockPanes);
+    if (series % GROUP === 0) {
+      const parents = TOP - SECOND;
+      this.group = this.windows.block(GROUP * (this.blockPanes + parents), GROUP * parents);
+    }
+    this.series[series * SERIES_WORDS + BLOCK] = this.group + (series % GROUP);
     const first = device * DEVICE_WORDS + FIRST_SERIES;
     this.series[series * SERIES_WORDS + DEVICE] = device;
     this.series[series * SERIES_WORDS + NEXT_SERIES] = this.deviceWords[first] as number;
@@ -181,13 +205,21 @@ export class WindowEngine {
       return MERGED;
     }
     const { windows } = this;
-    let window = this.series[series * SERIES_WORDS + PANE] as number;
-    if (window === 0 || windows.start(window) !== pane) {
-      // Most readings begin the newest pane of their device: then there is none to be looked for.
-      const isNewest = pane > (this.devices[device * DEVICE_FLOATS + NEWEST] as number);
-      window = isNewest ? this.newPane(series, pane) : this.pane(series, pane);
+    const at = series * SERIES_WORDS;
+    const last = this.series[at + PANE] as number;
+    const start = last === 0 ? Number.NEGATIVE_INFINITY : windows.start(last);
+    const state = this.series[at + STATE] as number;
+    if (start < pane && (state & UNSORTED) === 0) {
+      windows.add(this.newPane(series, pane), value, ts);
+      return STORED;
     }
-    windows.add(window, value, ts, (windows.flags(window) & WRITTEN) | DIRTY);
+    let window = last;
+    if (start !== pane) {
+      window = this.pane(series, pane);
+      this.series[at + STATE] = (this.series[at + STATE] as number) | DEEP;
+    }
+    windows.setFlags(window, (windows.flags(window) & WRITTEN) | DIRTY);
+    windows.add(window, value, ts);
     return STORED;
   }
 
@@ -207,9 +239,12 @@ export class WindowEngine {
     const { windows } = this;
     const held = this.series[at + PANES] as number;
     if (held <= FEW_PANES) {
-      let window = this.series[at + PANE] as number;
-      while (window !== 0 && windows.start(window) !== start) window = windows.link(window);
-      if (window !== 0) return window;
+      const sorted = ((this.series[at + STATE] as number) & UNSORTED) === 0;
+      for (let window = this.series[at + PANE] as number; window !== 0; window = windows.link(window)) {
+        const other = windows.start(window);
+        if (other === start) return window;
+        if (sorted && other < start) break;
+      }
     } else {
       let index = this.manyPanes.get(series);
       if (index === undefined) {
@@ -225,63 +260,69 @@ export class WindowEngine {
   }
 
   private newPane(series: number, start: number): number {
-    const made = this.makePane(series, start);
-    this.push(series, made);
+    const made = this.makePane(series, start, DIRTY);
     if (this.manyPanes.size > 0) this.manyPanes.get(series)?.set(start, made);
     return made;
   }
 
-  /** A slot of the series' block, or one of its own when the block is full. */
-  private makePane(series: number, start: number): number {
+  /** A slot of the series' block, or one of its own when the block is full; the first of the series' panes now. */
+  private makePane(series: number, start: number, flags: number): number {
+    const { windows } = this;
     const at = series * SERIES_WORDS;
-    const inUse = this.series[at + IN_USE] as number;
-    for (let i = 0; i < this.blockPanes; i++) {
-      const bit = 1 << (PANE_BITS + i);
-      if ((inUse & bit) !== 0) continue;
-      this.series[at + IN_USE] = inUse | bit;
-      const pane = (this.series[at + BLOCK] as number) + i;
-      this.windows.begin(pane, start, 0);
-      return pane;
+    let state = this.series[at + STATE] as number;
+    const before = this.series[at + PANE] as number;
+    if (before !== 0 && windows.start(before) > start) state |= UNSORTED;
+    const free = ~(state >>> PANE_BITS) & this.blockMask;
+    let pane: number;
+    if (free !== 0) {
+      const place = 31 - Math.clz32(free & -free);
+      state |= 1 << (PANE_BITS + place);
+      pane = (this.series[at + BLOCK] as number) + place * GROUP;
+      windows.begin(pane, start, flags);
+    } else {
+      pane = windows.make(start);
+      windows.setFlags(pane, flags);
     }
-    return this.windows.make(start);
+    windows.setLink(pane, before);
+    this.series[at + STATE] = state;
+    this.series[at + PANE] = pane;
+    this.series[at + PANES] = (this.series[at + PANES] as number) + 1;
+    return pane;
   }
 
   private releasePane(series: number, pane: number): void {
     const at = series * SERIES_WORDS;
-    const place = pane - (this.series[at + BLOCK] as number);
+    const place = (pane - (this.series[at + BLOCK] as number)) / GROUP;
     if (place < 0 || place >= this.blockPanes) {
       this.windows.release(pane);
     } else {
-      // Only a pane of more than two readings has a sketch.
-      if (this.windows.count(pane) > 2) this.windows.drop(pane);
-      this.series[at + IN_USE] = (this.series[at + IN_USE] as number) & ~(1 << (PANE_BITS + place));
+      this.windows.drop(pane);
+      this.series[at + STATE] = (this.series[at + STATE] as number) & ~(1 << (PANE_BITS + place));
     }
   }
 
-  /** The open window of a level above 0; 0: none. */
+  /** Slot of the open window of a level above SECOND, in use or not. */
+  private place(series: number, level: number): number {
+    const block = this.series[series * SERIES_WORDS + BLOCK] as number;
+    return block + (this.blockPanes + level - SECOND - 1) * GROUP;
+  }
+
+  /** The open window of a level; 0: none, as always at level SECOND. */
   private open(series: number, level: number): number {
-    const at = series * SERIES_WORDS;
-    if (((this.series[at + IN_USE] as number) & (1 << level)) === 0) return 0;
-    return (this.series[at + BLOCK] as number) + this.blockPanes + level - 1;
+    const state = this.series[series * SERIES_WORDS + STATE] as number;
+    return (state & (1 << level)) === 0 ? 0 : this.place(series, level);
   }
 
   /** Begins the open window of a level; there must be none. */
   private begin(series: number, level: number, start: number, flags: number): number {
     const at = series * SERIES_WORDS;
-    const window = (this.series[at + BLOCK] as number) + this.blockPanes + level - 1;
+    const window = this.place(series, level);
     this.windows.begin(window, start, flags);
-    this.series[at + IN_USE] = (this.series[at + IN_USE] as number) | (1 << level);
+    this.series[at + STATE] = (this.series[at + STATE] as number) | (1 << level);
     const end = start + (LEVEL_MS[level] as number);
     if (end < (this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] as number))
       this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] = end;
     return window;
-  }
-
-  private push(series: number, pane: number): void {
-    const at = series * SERIES_WORDS;
-    this.windows.setLink(pane, this.series[at + PANE] as number);
-    this.series[at + PANE] = pane;
-    this.series[at + PANES] = (this.series[at + PANES] as number) + 1;
   }
 
   /** Puts the panes of a series into `order`, by start, and returns how many they are. */
@@ -291,17 +332,15 @@ export class WindowEngine {
     const n = this.series[at + PANES] as number;
     if (n > this.order.length) this.order = new Uint32Array(2 * n);
     const { order } = this;
-    let sorted = true;
-    let later = Number.POSITIVE_INFINITY;
     let window = this.series[at + PANE] as number;
     for (let i = n - 1; i >= 0; i--) {
       order[i] = window;
-      const start = windows.start(window);
-      if (start > later) sorted = false;
-      later = start;
       window = windows.link(window);
     }
-    if (!sorted) order.subarray(0, n).sort((a, b) => windows.start(a) - windows.start(b));
+    if (((this.series[at + STATE] as number) & UNSORTED) !== 0) {
+      order.subarray(0, n).sort((a, b) => windows.start(a) - windows.start(b));
+      this.keepPanes(series, 0, n);
+    }
     return n;
   }
 
@@ -459,54 +498,77 @@ export class WindowEngine {
   }
 
   private collectDevice(device: number, emit: Emit): void {
-    const { windows } = this;
     const at = device * DEVICE_FLOATS;
     const watermark = (this.devices[at + NEWEST] as number) - this.options.outOfOrdernessMs;
     const closedTo = this.devices[at + CLOSED_TO] as number;
+    const closing = alignDown(watermark, SECOND_MS);
     this.deviceWords[device * DEVICE_WORDS + DEVICE_FLAGS] = OPEN;
     for (let series = this.first(device); series !== NONE; series = this.next(series)) {
       if (this.cold.size > 0 && this.cold.has(series)) this.recompute(series, closedTo, emit);
-      const n = this.sortPanes(series);
-      const { order } = this;
-      let closed = 0;
-      for (let i = 0; i < n; i++) {
-        const pane = order[i] as number;
-        const flags = windows.flags(pane);
-        if ((flags & DIRTY) !== 0) {
-          emit(0, series, pane, null, (flags & WRITTEN) !== 0);
-          windows.setFlags(pane, (flags & SHOWN) | WRITTEN);
-        }
-        if (windows.start(pane) + PANE_MS > watermark) continue;
-        this.merge(series, 1, pane, emit);
-        this.releasePane(series, pane);
-        closed++;
-      }
-      if (closed > 0) this.keepPanes(series, closed, n);
-      if (watermark >= (this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] as number))
-        this.closePassed(series, watermark, emit);
+      this.emitPanes(series, emit);
+      if (closing > closedTo) this.closeSeries(series, closing, emit);
     }
-    this.devices[at + CLOSED_TO] = watermark;
+    this.devices[at + CLOSED_TO] = closing;
+  }
+
+  /** Hands out the panes that changed: the newest ones, unless one behind them changed too. */
+  private emitPanes(series: number, emit: Emit): void {
+    const { windows } = this;
+    const at = series * SERIES_WORDS;
+    const deep = ((this.series[at + STATE] as number) & DEEP) !== 0;
+    for (let pane = this.series[at + PANE] as number; pane !== 0; pane = windows.link(pane)) {
+      const flags = windows.flags(pane);
+      if ((flags & DIRTY) !== 0) {
+        emit(0, series, pane, null, (flags & WRITTEN) !== 0);
+        windows.setFlags(pane, (flags & SHOWN) | WRITTEN);
+      } else if (!deep) break;
+    }
+    if (deep) this.series[at + STATE] = (this.series[at + STATE] as number) & ~DEEP;
+  }
+
+  /** Merges and closes what ends at or before `closing`. */
+  private closeSeries(series: number, closing: number, emit: Emit): void {
+    const { windows } = this;
+    const n = this.sortPanes(series);
+    const { order } = this;
+    let from = 0;
+    while (from < n && windows.start(order[from] as number) < closing) {
+      const start = alignDown(windows.start(order[from] as number), SECOND_MS);
+      let flags = SHOWN;
+      let to = from;
+      while (to < n && windows.start(order[to] as number) < start + SECOND_MS)
+        flags &= windows.flags(order[to++] as number);
+      windows.begin(this.second, start, flags);
+      windows.takeAll(this.second, order, from, to);
+      while (from < to) this.releasePane(series, order[from++] as number);
+      this.close(series, SECOND, this.second, emit);
+    }
+    if (from > 0) this.keepPanes(series, from, n);
+    if (closing >= (this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] as number))
+      this.closePassed(series, closing, emit);
   }
 
   /** Makes the panes of `order` from `from` on the list of the series. */
   private keepPanes(series: number, from: number, to: number): void {
     const { order } = this;
+    const at = series * SERIES_WORDS;
     let before = 0;
     for (let i = from; i < to; i++) {
       this.windows.setLink(order[i] as number, before);
       before = order[i] as number;
     }
-    this.series[series * SERIES_WORDS + PANE] = before;
-    this.series[series * SERIES_WORDS + PANES] = to - from;
+    this.series[at + PANE] = before;
+    this.series[at + PANES] = to - from;
+    this.series[at + STATE] = (this.series[at + STATE] as number) & ~UNSORTED;
   }
 
-  private closePassed(series: number, watermark: number, emit: Emit): void {
+  private closePassed(series: number, closing: number, emit: Emit): void {
     let next = Number.POSITIVE_INFINITY;
-    for (let level = 1; level < LEVEL_COUNT; level++) {
+    for (let level = SECOND + 1; level < LEVEL_COUNT; level++) {
       const window = this.open(series, level);
       if (window === 0) continue;
       const end = this.windows.start(window) + (LEVEL_MS[level] as number);
-      if (end <= watermark) this.close(series, level, window, emit);
+      if (end <= closing) this.close(series, level, window, emit);
       else if (end < next) next = end;
     }
     this.seriesFloats[series * SERIES_FLOATS + NEXT_CLOSE] = next;
@@ -537,7 +599,7 @@ export class WindowEngine {
       emit(level, series, window, stored ? this.previous(series, level, start) : null, stored);
     }
     if (level < TOP) this.merge(series, level + 1, window, emit);
-    const at = series * SERIES_WORDS + IN_USE;
+    const at = series * SERIES_WORDS + STATE;
     this.series[at] = (this.series[at] as number) & ~(1 << level);
   }
 
@@ -560,7 +622,7 @@ export class WindowEngine {
         pane = windows.make(start);
         children.set(start, pane);
       }
-      windows.add(pane, readings[i + 1] as number, readings[i + 2] as number, 0);
+      windows.add(pane, readings[i + 1] as number, readings[i + 2] as number);
       changed.add(start);
     }
     for (const start of ascending(changed)) emit(0, series, children.get(start) as number, null, true);
@@ -619,7 +681,7 @@ export class WindowEngine {
       if (start >= this.keptFrom(series, level) || this.isGone(series, pane, level)) continue;
       const window = own.get(start) ?? windows.make(start);
       const reading = windows.make(pane);
-      windows.add(reading, readings[i + 1] as number, readings[i + 2] as number, 0);
+      windows.add(reading, readings[i + 1] as number, readings[i + 2] as number);
       windows.take(window, reading);
       windows.release(reading);
       own.set(start, window);
@@ -691,7 +753,7 @@ export class WindowEngine {
   restoreDevice(device: number, newest: number, now: number): void {
     const at = device * DEVICE_FLOATS;
     this.devices[at + NEWEST] = newest;
-    this.devices[at + CLOSED_TO] = newest - this.options.outOfOrdernessMs;
+    this.devices[at + CLOSED_TO] = alignDown(newest - this.options.outOfOrdernessMs, SECOND_MS);
     this.devices[at + TOUCHED_AT] = now;
   }
 
@@ -711,10 +773,11 @@ export class WindowEngine {
       const open = start + (LEVEL_MS[level] as number) > closedTo;
       if (open && level > 0) counts.set(start * LEVEL_COUNT + level, count);
       if (open && level === 0) {
-        const pane = this.makePane(series, start);
+        const pane = this.makePane(series, start, 0);
+        const before = windows.link(pane);
         windows.move(windows.load(figures), pane);
         windows.setFlags(pane, WRITTEN);
-        this.push(series, pane);
+        windows.setLink(pane, before);
       }
       if (open || level === TOP) continue;
       const parent = alignDown(start, LEVEL_MS[level + 1] as number);

@@ -1,3 +1,4 @@
+import { grown } from './columns.ts';
 import {
   boundedKey,
   bucketValue,
@@ -97,6 +98,25 @@ export class SketchPool {
     return this.store(into);
   }
 
+  /** Makes it a sketch of the first `n` values, at most 64; it may move. */
+  fill(sketch: number, values: Float64Array, n: number): number {
+    const { scratch } = this;
+    let used = 0;
+    for (let i = 0; i < n; i++) {
+      const key = keyOf(values[i] as number) + MAX_KEY;
+      let at = used;
+      while (at > 0 && (scratch[at - 1] as number) >>> COUNT_BITS > key) at--;
+      if (at > 0 && (scratch[at - 1] as number) >>> COUNT_BITS === key) {
+        scratch[at - 1] = (scratch[at - 1] as number) + 1;
+        continue;
+      }
+      for (let j = used++; j > at; j--) scratch[j] = scratch[j - 1] as number;
+      scratch[at] = key * (MAX_COUNT + 1) + 1;
+    }
+    this.scratchUsed = used;
+    return this.store(sketch);
+  }
+
   /** Adds the buckets of another sketch; this one may move. */
   merge(sketch: number, other: number): number {
     const { words } = this;
@@ -188,7 +208,7 @@ export class SketchPool {
   }
 
   private append(word: number): void {
-    if (this.scratchUsed === this.scratch.length) this.scratch = grown(this.scratch);
+    if (this.scratchUsed === this.scratch.length) this.scratch = grown(this.scratch, this.scratchUsed + 1);
     this.scratch[this.scratchUsed++] = word;
   }
 
@@ -245,7 +265,7 @@ export class SketchPool {
     } else {
       made = this.used;
       this.used += FIRST_BLOCK << size;
-      while (this.used > this.words.length) this.words = grown(this.words);
+      if (this.used > this.words.length) this.words = grown(this.words, this.used);
     }
     this.words[made] = size;
     return made;
@@ -253,12 +273,6 @@ export class SketchPool {
 }
 
 const LINEAR = 24;
-
-function grown(words: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
-  const next = new Uint32Array(words.length * 2);
-  next.set(words);
-  return next;
-}
 
 /** A sketch in a pool, as others see it. */
 export class PooledSketch implements SketchView {

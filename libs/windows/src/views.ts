@@ -104,8 +104,9 @@ export function mergeFigures(a: Figures | null, b: Figures | null): Figures | nu
     start: a.start,
     count: a.count + b.count,
     sum: a.sum + b.sum,
-    min: Math.min(a.min, b.min),
-    max: Math.max(a.max, b.max),
+    // Of 0 and -0 the first one stays, as in the pool; `Math.min` has them in an order.
+    min: b.min < a.min ? b.min : a.min,
+    max: b.max > a.max ? b.max : a.max,
     m2: a.m2 + (b.m2 + weight * distance * distance),
     first: firstOfA ? a.first : b.first,
     firstTs: firstOfA ? a.firstTs : b.firstTs,

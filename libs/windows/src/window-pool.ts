@@ -1,18 +1,22 @@
+import { grown } from './columns.ts';
 import type { SketchView } from './sketch.ts';
 import { PooledSketch, SketchPool } from './sketch-pool.ts';
 import type { Figures } from './window.ts';
 
-/** Of the part of a slot that a single reading fills: start, first value, then words. Half a cache line. */
+/** Of a slot: start, first value, then words. Half a cache line, and all that a single reading needs. */
 const HEAD_FLOATS = 4;
 const HEAD_WORDS = 8;
 const FIRST = 1;
 const COUNT = 4;
 /** Event times count from the start of the window. */
 const FIRST_AFTER = 5;
-const FLAGS = 6;
+/** The caller's flags, and above them the tail; 0: none. */
+const STATE = 6;
 const LINK = 7;
+const FLAG_BITS = 3;
+const FLAG_MASK = (1 << FLAG_BITS) - 1;
 
-/** Of the rest, which means something from the second reading on; a window of one reading has it from the first. */
+/** Of a tail, which means something from the second reading on; in a window that took children, from the first. */
 const TAIL_FLOATS = 6;
 const TAIL_WORDS = 12;
 const SUM = 0;
@@ -23,12 +27,14 @@ const LAST = 4;
 const LAST_AFTER = 10;
 /** 0: none, as in a pane of one or two readings. */
 const SKETCH = 11;
+/** Of a free tail: the next one. */
+const NEXT_FREE = 0;
 
 /**
- * Windows being built, 80 bytes each: slots in blocks, for those who keep windows of one series
- * side by side (a reading then touches few cache lines), and single ones. 1 s panes take readings, windows of higher levels take their
- * children in start order; both are deterministic, so the same readings in the same order give the same bits. A window
- * is the index of its slot; 0 is none.
+ * Windows being built: slots of 32 bytes, in blocks for those who keep windows of one series side by side (a reading
+ * then touches few cache lines), and single ones. What a single reading does not need is in tails of 48 bytes, made when
+ * they are. 1 s panes take readings, windows of higher levels take their children in start order; both are
+ * deterministic, so the same readings in the same order give the same bits. A window is the index of its slot; 0 is none.
  *
  * Variance keeps (count, sum, m2) and no running mean, so that a row restores the state exactly: updates by
  * E. A. Youngs, E. M. Cramer, "Some Results Relevant to Choice of Sum and Sum-of-Product Algorithms", Technometrics
@@ -43,50 +49,79 @@ export class WindowPool {
   private tailWords = new Uint32Array(this.tails.buffer);
   private used = 1;
   private free = 0;
+  private usedTails = 1;
+  private freeTail = 0;
+  private readonly values = new Float64Array(64);
 
   /** Bytes in use, free slots included; sketches apart. */
   get bytes(): number {
-    return this.used * (HEAD_FLOATS + TAIL_FLOATS) * 8;
+    return (this.used * HEAD_FLOATS + this.usedTails * TAIL_FLOATS) * 8;
   }
 
-  /** The first of `n` slots side by side, for good; each must `begin` before it is used. */
-  block(n: number): number {
+  /**
+   * The first of `n` slots side by side, for good; each must `begin` before it is used.
+   * @param parents how many of the last of them will take children
+   */
+  block(n: number, parents: number): number {
     const first = this.used;
     this.used += n;
-    while (this.used * HEAD_FLOATS > this.heads.length) {
-      this.heads = twice(this.heads);
+    if (this.used * HEAD_FLOATS > this.heads.length) {
+      this.heads = grown(this.heads, this.used * HEAD_FLOATS);
       this.headWords = new Uint32Array(this.heads.buffer);
-      this.tails = twice(this.tails);
-      this.tailWords = new Uint32Array(this.tails.buffer);
     }
+    for (let window = this.used - parents; window < this.used; window++) this.tailOf(window);
     return first;
+  }
+
+  /** The tail of a window; made when it has none. */
+  private tailOf(window: number): number {
+    const at = window * HEAD_WORDS + STATE;
+    const state = this.headWords[at] as number;
+    let tail = state >>> FLAG_BITS;
+    if (tail !== 0) return tail;
+    tail = this.freeTail;
+    if (tail === 0) {
+      tail = this.usedTails++;
+      if (this.usedTails * TAIL_FLOATS > this.tails.length) {
+        this.tails = grown(this.tails, this.usedTails * TAIL_FLOATS);
+        this.tailWords = new Uint32Array(this.tails.buffer);
+      }
+    } else {
+      this.freeTail = this.tailWords[tail * TAIL_WORDS + NEXT_FREE] as number;
+    }
+    this.tailWords[tail * TAIL_WORDS + SKETCH] = 0;
+    this.headWords[at] = state | (tail << FLAG_BITS);
+    return tail;
   }
 
   /** An empty window in a slot of its own, until `release`. */
   make(start: number): number {
     let window = this.free;
-    if (window === 0) window = this.block(1);
+    if (window === 0) window = this.block(1, 0);
     else this.free = this.headWords[window * HEAD_WORDS + LINK] as number;
     this.begin(window, start, 0);
     return window;
   }
 
-  /** Empties a slot. Its sketch keeps its place until a child is taken. */
+  /** Empties a slot. Its tail and sketch keep their places. */
   begin(window: number, start: number, flags: number): void {
     const at = window * HEAD_WORDS;
     this.heads[window * HEAD_FLOATS] = start;
     this.headWords[at + COUNT] = 0;
     this.headWords[at + LINK] = 0;
-    this.headWords[at + FLAGS] = flags;
+    this.headWords[at + STATE] = ((this.headWords[at + STATE] as number) & ~FLAG_MASK) | flags;
   }
 
-  /** Gives the sketch back, of a slot in a block that stays. */
+  /** Gives tail and sketch back, of a slot in a block that stays. */
   drop(window: number): void {
-    const at = window * TAIL_WORDS + SKETCH;
-    const sketch = this.tailWords[at] as number;
-    if (sketch === 0) return;
-    this.sketches.release(sketch);
-    this.tailWords[at] = 0;
+    const at = window * HEAD_WORDS + STATE;
+    const tail = (this.headWords[at] as number) >>> FLAG_BITS;
+    if (tail === 0) return;
+    this.headWords[at] = (this.headWords[at] as number) & FLAG_MASK;
+    const sketch = this.tailWords[tail * TAIL_WORDS + SKETCH] as number;
+    if (sketch !== 0) this.sketches.release(sketch);
+    this.tailWords[tail * TAIL_WORDS + NEXT_FREE] = this.freeTail;
+    this.freeTail = tail;
   }
 
   release(window: number): void {
@@ -98,41 +133,47 @@ export class WindowPool {
   /** Moves a window of `make` into a slot of a block. */
   move(window: number, into: number): void {
     this.drop(into);
-    this.copySlot(window, into);
-    this.tailWords[window * TAIL_WORDS + SKETCH] = 0;
+    this.copyHead(window, into);
+    this.headWords[window * HEAD_WORDS + STATE] = 0;
     this.release(window);
   }
 
   copy(window: number): number {
     const made = this.make(0);
-    this.copySlot(window, made);
-    const at = made * TAIL_WORDS + SKETCH;
-    const sketch = this.tailWords[at] as number;
-    if (sketch !== 0) this.tailWords[at] = this.sketches.copy(sketch);
+    this.copyHead(window, made);
+    const at = made * HEAD_WORDS + STATE;
+    const state = this.headWords[at] as number;
+    const tail = state >>> FLAG_BITS;
+    if (tail === 0) return made;
+    this.headWords[at] = state & FLAG_MASK;
+    const own = this.tailOf(made);
+    this.tails.copyWithin(own * TAIL_FLOATS, tail * TAIL_FLOATS, (tail + 1) * TAIL_FLOATS);
+    const sketch = this.tailWords[own * TAIL_WORDS + SKETCH] as number;
+    if (sketch !== 0) this.tailWords[own * TAIL_WORDS + SKETCH] = this.sketches.copy(sketch);
     return made;
   }
 
-  private copySlot(from: number, to: number): void {
+  private copyHead(from: number, to: number): void {
     const head = from * HEAD_FLOATS;
-    const tail = from * TAIL_FLOATS;
     this.heads.copyWithin(to * HEAD_FLOATS, head, head + HEAD_FLOATS);
-    this.tails.copyWithin(to * TAIL_FLOATS, tail, tail + TAIL_FLOATS);
   }
 
   load(figures: Figures): number {
     const window = this.make(figures.start);
-    const t = window * TAIL_FLOATS;
     this.heads[window * HEAD_FLOATS + FIRST] = figures.first;
     this.headWords[window * HEAD_WORDS + COUNT] = figures.count;
     this.headWords[window * HEAD_WORDS + FIRST_AFTER] = figures.firstTs - figures.start;
+    if (figures.count === 1 && figures.sketch === null) return window;
+    const tail = this.tailOf(window);
+    const t = tail * TAIL_FLOATS;
     this.tails[t + SUM] = figures.sum;
     this.tails[t + MIN] = figures.min;
     this.tails[t + MAX] = figures.max;
     this.tails[t + M2] = figures.m2;
     this.tails[t + LAST] = figures.last;
-    this.tailWords[window * TAIL_WORDS + LAST_AFTER] = figures.lastTs - figures.start;
+    this.tailWords[tail * TAIL_WORDS + LAST_AFTER] = figures.lastTs - figures.start;
     if (figures.sketch !== null)
-      this.tailWords[window * TAIL_WORDS + SKETCH] = this.sketches.load(figures.sketch);
+      this.tailWords[tail * TAIL_WORDS + SKETCH] = this.sketches.load(figures.sketch);
     return window;
   }
 
@@ -149,21 +190,22 @@ export class WindowPool {
     this.headWords[window * HEAD_WORDS + LINK] = link;
   }
   flags(window: number): number {
-    return this.headWords[window * HEAD_WORDS + FLAGS] as number;
+    return (this.headWords[window * HEAD_WORDS + STATE] as number) & FLAG_MASK;
   }
+  /** @param flags three bits */
   setFlags(window: number, flags: number): void {
-    this.headWords[window * HEAD_WORDS + FLAGS] = flags;
+    const at = window * HEAD_WORDS + STATE;
+    this.headWords[at] = ((this.headWords[at] as number) & ~FLAG_MASK) | flags;
   }
 
-  /** Adds a reading to a 1 s pane and sets its flags. */
-  add(window: number, value: number, ts: number, flags: number): void {
+  /** Adds a reading to a 1 s pane. */
+  add(window: number, value: number, ts: number): void {
     const { heads, headWords } = this;
     const h = window * HEAD_FLOATS;
     const w = window * HEAD_WORDS;
     const after = ts - (heads[h] as number);
     const n = (headWords[w + COUNT] as number) + 1;
     headWords[w + COUNT] = n;
-    headWords[w + FLAGS] = flags;
     if (n === 1) {
       heads[h + FIRST] = value;
       headWords[w + FIRST_AFTER] = after;
@@ -174,9 +216,10 @@ export class WindowPool {
   }
 
   private addMore(window: number, n: number, value: number, after: number): void {
+    const tail = this.tailOf(window);
     const { tails, tailWords } = this;
-    const t = window * TAIL_FLOATS;
-    const tw = window * TAIL_WORDS;
+    const t = tail * TAIL_FLOATS;
+    const tw = tail * TAIL_WORDS;
     const sum = (tails[t + SUM] as number) + value;
     tails[t + SUM] = sum;
     const distance = n * value - sum;
@@ -202,36 +245,39 @@ export class WindowPool {
     }
   }
 
-  /** Gives a window of one reading its second part. */
+  /** Gives a window of one reading its tail. */
   private spread(window: number): void {
+    const tail = this.tailOf(window);
     const { tails } = this;
-    const t = window * TAIL_FLOATS;
+    const t = tail * TAIL_FLOATS;
     const value = this.heads[window * HEAD_FLOATS + FIRST] as number;
     tails[t + SUM] = 0 + value; // -0 becomes 0, as in any sum
     tails[t + MIN] = value;
     tails[t + MAX] = value;
     tails[t + M2] = 0;
     tails[t + LAST] = value;
-    this.tailWords[window * TAIL_WORDS + LAST_AFTER] = this.headWords[
+    this.tailWords[tail * TAIL_WORDS + LAST_AFTER] = this.headWords[
       window * HEAD_WORDS + FIRST_AFTER
     ] as number;
   }
 
   /** Takes a child window into a window of a higher level; children come in start order, none is empty. */
   take(window: number, child: number): void {
+    const tail = this.tailOf(window);
     const { heads, headWords, tails, tailWords } = this;
     const h = window * HEAD_FLOATS;
     const w = window * HEAD_WORDS;
-    const t = window * TAIL_FLOATS;
-    const tw = window * TAIL_WORDS;
-    const ct = child * TAIL_FLOATS;
+    const t = tail * TAIL_FLOATS;
+    const tw = tail * TAIL_WORDS;
+    const childTail = (headWords[child * HEAD_WORDS + STATE] as number) >>> FLAG_BITS;
+    const ct = childTail * TAIL_FLOATS;
     const a = headWords[w + COUNT] as number;
     const b = headWords[child * HEAD_WORDS + COUNT] as number;
     const between = (heads[child * HEAD_FLOATS] as number) - (heads[h] as number);
     const first = heads[child * HEAD_FLOATS + FIRST] as number;
     const firstAfter = between + (headWords[child * HEAD_WORDS + FIRST_AFTER] as number);
     const one = b === 1;
-    const lastAfter = one ? firstAfter : between + (tailWords[child * TAIL_WORDS + LAST_AFTER] as number);
+    const lastAfter = one ? firstAfter : between + (tailWords[childTail * TAIL_WORDS + LAST_AFTER] as number);
     const sum = one ? 0 + first : (tails[ct + SUM] as number);
     const m2 = one ? 0 : (tails[ct + M2] as number);
     const min = one ? first : (tails[ct + MIN] as number);
@@ -267,7 +313,67 @@ export class WindowPool {
     if (one) tailWords[tw + SKETCH] = this.sketches.add(sketch, first);
     else if (b === 2) tailWords[tw + SKETCH] = this.sketches.add(this.sketches.add(sketch, min), max);
     else
-      tailWords[tw + SKETCH] = this.sketches.merge(sketch, tailWords[child * TAIL_WORDS + SKETCH] as number);
+      tailWords[tw + SKETCH] = this.sketches.merge(
+        sketch,
+        tailWords[childTail * TAIL_WORDS + SKETCH] as number,
+      );
+  }
+
+  /**
+   * Takes children into an empty window, as `take` of one after the other does, bit for bit. At most 64 children.
+   * @param children those from `from` to before `to`, in start order, not overlapping
+   */
+  takeAll(window: number, children: Uint32Array, from: number, to: number): void {
+    const tail = this.tailOf(window);
+    const { heads, headWords, tails, tailWords, values } = this;
+    const start = heads[window * HEAD_FLOATS] as number;
+    let first = 0;
+    let firstAfter = 0;
+    let last = 0;
+    let lastAfter = 0;
+    let sum = 0;
+    let min = Number.POSITIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
+    let m2 = 0;
+    for (let i = from; i < to; i++) {
+      const child = children[i] as number;
+      if (headWords[child * HEAD_WORDS + COUNT] !== 1) {
+        for (let each = from; each < to; each++) this.take(window, children[each] as number);
+        return;
+      }
+      last = heads[child * HEAD_FLOATS + FIRST] as number;
+      lastAfter =
+        (heads[child * HEAD_FLOATS] as number) -
+        start +
+        (headWords[child * HEAD_WORDS + FIRST_AFTER] as number);
+      const n = i - from;
+      if (n === 0) {
+        first = last;
+        firstAfter = lastAfter;
+      } else {
+        const distance = (1 / n) * sum - last;
+        m2 += (n / (n + 1)) * distance * distance;
+      }
+      sum += last;
+      if (last < min) min = last;
+      if (last > max) max = last;
+      values[n] = last;
+    }
+    const h = window * HEAD_FLOATS;
+    const w = window * HEAD_WORDS;
+    const t = tail * TAIL_FLOATS;
+    const tw = tail * TAIL_WORDS;
+    heads[h + FIRST] = first;
+    headWords[w + COUNT] = to - from;
+    headWords[w + FIRST_AFTER] = firstAfter;
+    tails[t + SUM] = sum;
+    tails[t + MIN] = min;
+    tails[t + MAX] = max;
+    tails[t + M2] = m2;
+    tails[t + LAST] = last;
+    tailWords[tw + LAST_AFTER] = lastAfter;
+    const sketch = (tailWords[tw + SKETCH] as number) || this.sketches.make();
+    tailWords[tw + SKETCH] = this.sketches.fill(sketch, values, to - from);
   }
 
   private emptied(sketch: number, count: number): number {
@@ -283,10 +389,12 @@ export class WindowPool {
     const first = (row: PooledRow): number => this.heads[row.window * HEAD_FLOATS + FIRST] as number;
     const start = (row: PooledRow): number => this.heads[row.window * HEAD_FLOATS] as number;
     const after = (row: PooledRow): number => this.headWords[row.window * HEAD_WORDS + FIRST_AFTER] as number;
+    const place = (row: PooledRow): number =>
+      (this.headWords[row.window * HEAD_WORDS + STATE] as number) >>> FLAG_BITS;
     const tail = (row: PooledRow, field: number): number =>
-      this.tails[row.window * TAIL_FLOATS + field] as number;
+      this.tails[place(row) * TAIL_FLOATS + field] as number;
     const tailWord = (row: PooledRow, field: number): number =>
-      this.tailWords[row.window * TAIL_WORDS + field] as number;
+      this.tailWords[place(row) * TAIL_WORDS + field] as number;
     return {
       window: 0,
       get start() {
@@ -325,12 +433,6 @@ export class WindowPool {
       },
     };
   }
-}
-
-function twice(floats: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
-  const next = new Float64Array(floats.length * 2);
-  next.set(floats);
-  return next;
 }
 
 /** The figures of the slot `window`. */
