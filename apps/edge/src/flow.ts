@@ -6,7 +6,7 @@ import { openBroker } from './door/open-broker.ts';
 import { EdgeEvents } from './events.ts';
 import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
-import { gateLimits, openSpool, splitList } from './options.ts';
+import { gateLimits, openSpool } from './options.ts';
 import { startOutside } from './outside.ts';
 import type { Spool } from './spool/index.ts';
 import { edgeStatus } from './status.ts';
@@ -37,7 +37,6 @@ export async function runEdge(context: AppContext, start = startOutside): Promis
   const decode = decodePayload({
     maxFutureMs: edge.maxFuture,
     maxReadings: edge.maxReadingsPerMessage,
-    criticalMetrics: new Set(splitList(edge.forward.criticalMetrics)),
   });
   const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
   const outside = await start(context, { spool, intake, broker: mqtt.broker, events, credentials });

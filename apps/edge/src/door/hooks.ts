@@ -97,7 +97,7 @@ export function brokerHooks(
 
   function readingsIn(packet: IncomingPublish, entry: TopicEntry, at: number): number {
     if (entry.kind !== 'telemetry') return entry.kind === 'refused' ? 1 : 0;
-    const { count, refused } = decode(packet.payload, entry.metric, at, entry.zone);
+    const { count, refused } = decode(packet.payload, entry.metric, at, entry);
     return count + refused.length;
   }
 
@@ -110,7 +110,7 @@ export function brokerHooks(
     callback: Callback,
   ): void {
     const { payload, qos } = packet;
-    const decoded = decode(payload, entry.metric, at, entry.zone);
+    const decoded = decode(payload, entry.metric, at, entry);
     const { count, refused } = decoded;
     const parts: Part[] = [];
     if (count > 0) {

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AppContext } from '@weir/lifecycle';
 import { listen } from '@weir/observe';
 import type { Credentials } from '../auth/credentials.ts';
+import { classRules } from '../classes.ts';
 import { zonesOfSites } from '../clock/index.ts';
 import type { EdgeEvents } from '../events.ts';
 import type { Intake } from '../intake/intake.ts';
@@ -38,6 +39,7 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<HttpDoor> 
     credentials: options.credentials,
     templates: edge.topics,
     zoneOf: zonesOfSites(edge.timeZones),
+    classesOf: classRules(edge.forward, edge.topics.telemetry),
     maxBody: Math.min(edge.limits.httpBody, largestPayload(edge)),
   });
   let handling = 0;

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { type TopicTemplates, topicReader } from '@weir/reading';
 import type { Credentials } from '../auth/credentials.ts';
 import { anonymousPrincipal, devicePrincipal, type Principal } from '../auth/rights.ts';
+import type { ClassesOf } from '../classes.ts';
 import type { LocalZone } from '../clock/index.ts';
 import type { EdgeEvents } from '../events.ts';
 import {
@@ -24,6 +25,7 @@ export interface IngestOptions {
   readonly credentials: Credentials | null;
   readonly templates: TopicTemplates;
   readonly zoneOf: (site: string) => LocalZone | undefined;
+  readonly classesOf: ClassesOf;
   readonly maxBody: number;
 }
 
@@ -44,7 +46,7 @@ const NEWLINE = 10;
 
 /** `POST /ingest/v1/{site}/{device}[/{metric}]`: resolves when everything is durable; throws `Problem`. */
 export function ingestHandler(options: IngestOptions): (request: IncomingMessage) => Promise<IngestAnswer> {
-  const { intake, events, decode, credentials, templates, zoneOf, maxBody } = options;
+  const { intake, events, decode, credentials, templates, zoneOf, classesOf, maxBody } = options;
   const read = topicReader(templates);
 
   async function identify(request: IncomingMessage, device: string): Promise<Principal> {
@@ -118,7 +120,13 @@ export function ingestHandler(options: IngestOptions): (request: IncomingMessage
     const { topic, device } = target(path);
     if (intake.isBlocked) throw busy();
     const principal = await identify(request, device);
-    const entry = resolveTopic(topic, principal, { edge: intake.edge, via: 'http', read, zoneOf });
+    const entry = resolveTopic(topic, principal, {
+      edge: intake.edge,
+      via: 'http',
+      read,
+      zoneOf,
+      classesOf,
+    });
     if (entry.kind !== 'telemetry') {
       if (read(topic).kind === 'foreign') throw new Problem('not-found', entry.message);
       throw new Problem('forbidden', entry.message);
@@ -141,7 +149,7 @@ export function ingestHandler(options: IngestOptions): (request: IncomingMessage
     const refusals: (RefusedBytes & { readonly line: number })[] = [];
     let accepted = 0;
     for (const [index, payload] of payloads.entries()) {
-      const { count, critical, refused, utcOffset } = decode(payload, entry.metric, at, entry.zone);
+      const { count, critical, refused, utcOffset } = decode(payload, entry.metric, at, entry);
       accepted += count;
       if (count > 0) {
         const skip = refused.length === 0 ? undefined : refused.map((each) => each.index as number);

@@ -7,6 +7,7 @@ import type { AuthenticateError, Client } from 'aedes';
 import { ClassicLevel } from 'classic-level';
 import type { Credentials } from '../auth/credentials.ts';
 import { anonymousPrincipal, devicePrincipal, type Principal } from '../auth/rights.ts';
+import { classRules } from '../classes.ts';
 import { zonesOfSites } from '../clock/index.ts';
 import type { EdgeEvents, LoginRefusal } from '../events.ts';
 import type { Gate } from '../gate/index.ts';
@@ -73,6 +74,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     via: 'mqtt',
     read: topicReader(templates),
     zoneOf: zonesOfSites(config.timeZones),
+    classesOf: classRules(config.forward, templates.telemetry),
   };
   const db = await openStore(config.dir);
   const store = new SessionStore(db, commandPrefix, config.limits.queuedMessages);

@@ -1,6 +1,7 @@
 import { envelopePrefix, partitionOf, type TopicVerdict } from '@weir/reading';
 import { READINGS_PARTITIONS } from '@weir/topology';
 import type { Principal } from '../auth/rights.ts';
+import type { ClassesOf, ClassRules } from '../classes.ts';
 import type { LocalZone } from '../clock/local-zone.ts';
 
 /** What is known about one topic of one connection; made once, because a device has few topics and uses them often. */
@@ -19,6 +20,7 @@ export interface TopicEntry {
   readonly prefix: string;
   /** Of the site, for stamps without a zone. */
   readonly zone: LocalZone | undefined;
+  readonly classes: ClassRules;
 }
 
 export interface TopicReaderOptions {
@@ -27,13 +29,14 @@ export interface TopicReaderOptions {
   readonly via: 'mqtt' | 'http';
   readonly read: (topic: string) => TopicVerdict;
   readonly zoneOf: (site: string) => LocalZone | undefined;
+  readonly classesOf: ClassesOf;
 }
 
 /** Topic + principal → what to do with a publish. */
 export function resolveTopic(
   topic: string,
   principal: Principal,
-  { edge, via, read, zoneOf }: TopicReaderOptions,
+  { edge, via, read, zoneOf, classesOf }: TopicReaderOptions,
 ): TopicEntry {
   const verdict = read(topic);
   const foreign = {
@@ -44,6 +47,7 @@ export function resolveTopic(
     partition: 0,
     prefix: '',
     zone: undefined,
+    classes: undefined,
   };
   if (!principal.mayPublish(topic, verdict)) {
     const message =
@@ -65,6 +69,7 @@ export function resolveTopic(
     partition: partitionOf(device, READINGS_PARTITIONS),
     prefix: envelopePrefix({ edge, site, device, metric: verdict.metric, via }),
     zone: zoneOf(site),
+    classes: classesOf(verdict),
   };
 }
 

@@ -1,10 +1,24 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { deriving } from '@weir/windows';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { loadConfig } from '@weir/config';
 import { eventBody, type SpoolRecord } from '../spool/index.ts';
-import { batchReadings } from './batch-readings.ts';
+import { batchReadings, type RoutingSettings } from './batch-readings.ts';
 import { lineAt, lineDevice } from './line.ts';
 import { packRecords } from './pack-records.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'weir-routing-'));
+after(() => rmSync(folder, { recursive: true }));
+/** Settings of edge.forward as a weir.yaml gives them. */
+function routing(forward: Record<string, unknown> = {}): RoutingSettings {
+  const file = join(folder, 'weir.yaml');
+  writeFileSync(file, JSON.stringify({ edge: { forward } }));
+  const { edge } = loadConfig({ env: {}, file });
+  return { ...edge.forward, telemetryTopic: edge.topics.telemetry };
+}
+const POWER = [{ metric: 'power', expression: 'voltage * current', unit: 'W', match: '*/*' }];
 
 let n = 0;
 function record(text: string, more: Partial<SpoolRecord> = {}): SpoolRecord {
@@ -24,7 +38,7 @@ const line = (device: string, payload: string, extra = ''): string =>
   `{"v":1,"edge":"e/s","site":"hall","device":"${device}","via":"mqtt","n":${n + 1},"at":1763700000123${extra},"payload":${payload}}\n`;
 
 test('readings of one key share a message; critical metrics travel apart', () => {
-  const round = batchReadings(new Set(['pressure']))([
+  const round = batchReadings(routing({ criticalMetrics: 'pressure' }))([
     record(
       line('a', '{"ts":1763700000000,"seq":1,"values":{"pressure":2,"heat":-0.5}}', ',"class":"critical"'),
     ),
@@ -56,9 +70,64 @@ test('readings of one key share a message; critical metrics travel apart', () =>
     for (const text of body.toString().trimEnd().split('\n')) assert.doesNotThrow(() => JSON.parse(text));
 });
 
+const keysOf = (forward: Record<string, unknown>, lines: readonly string[], derived = [] as typeof POWER) =>
+  batchReadings(routing(forward), derived)(lines.map((text) => record(text))).messages.map(({ key }) => key);
+const CRITICAL = ',"class":"critical"';
+
+test('classes by topic, device, metric and value: the first rule that matches', () => {
+  const classes = [
+    { metric: 'pressure', below: 5, class: 'normal' },
+    { topic: 'telemetry/v1/hall/+/smoke' },
+    { device: 'pump-7' },
+    { metric: 'pressure', above: 10, below: 0 },
+    { site: 'elsewhere', metric: 'heat' },
+  ];
+  const smoke = line('a', '{"value":1}', CRITICAL).replace('"via"', '"metric":"smoke","via"');
+  assert.deepEqual(keysOf({ classes }, [smoke]), ['telemetry.critical.hall.smoke']);
+  assert.deepEqual(keysOf({ classes }, [line('a', '{"values":{"smoke":1}}', CRITICAL)]), [
+    'telemetry.normal.hall.smoke',
+  ]);
+  assert.deepEqual(keysOf({ classes }, [line('pump-7', '{"values":{"heat":1,"pressure":4}}', CRITICAL)]), [
+    'telemetry.critical.hall.heat',
+    'telemetry.normal.hall.pressure',
+  ]);
+  const pressures = [4, 7, 11].map((value) => line('a', `{"values":{"pressure":${value}}}`, CRITICAL));
+  assert.deepEqual(keysOf({ classes }, pressures), [
+    'telemetry.normal.hall.pressure',
+    'telemetry.critical.hall.pressure',
+  ]);
+});
+
+test('a derived reading has a class of its own; without rules the class of the publish holds', () => {
+  const watts = line('a', '{"ts":1763700000000,"seq":1,"values":{"voltage":230,"current":2}}');
+  assert.deepEqual(keysOf({ classes: [{ metric: 'power', above: 400 }] }, [watts], POWER), [
+    'telemetry.normal.hall.voltage',
+    'telemetry.normal.hall.current',
+    'telemetry.critical.hall.power',
+  ]);
+  assert.deepEqual(keysOf({}, [line('a', '{"values":{"heat":1}}', CRITICAL)]), [
+    'telemetry.critical.hall.heat',
+  ]);
+});
+
+test('a route per reading: one message each, the device in its key', () => {
+  const round = batchReadings(routing({ perReading: [{ metric: 'door' }] }))([
+    record(line('a', '[{"values":{"door":1,"heat":2}},{"values":{"door":0}}]')),
+    record(line('b', '{"values":{"heat":3}}')),
+  ]);
+  assert.deepEqual(
+    round.messages.map(({ key, headers }) => [key, headers?.count]),
+    [
+      ['telemetry.normal.hall.door.a', 1],
+      ['telemetry.normal.hall.heat', 2],
+      ['telemetry.normal.hall.door.a', 1],
+    ],
+  );
+});
+
 test('an event is a message of its own', () => {
   const body = eventBody({ key: 'events.hall.connect', body: { kind: 'connect' } });
-  const round = batchReadings(new Set())([record('', { kind: 'event', body, count: 0 })]);
+  const round = batchReadings(routing())([record('', { kind: 'event', body, count: 0 })]);
   assert.deepEqual(
     round.messages.map((message) => [message.exchange, message.key, message.body.toString()]),
     [['weir.events', 'events.hall.connect', '{"kind":"connect"}']],
@@ -66,9 +135,8 @@ test('an event is a message of its own', () => {
 });
 
 test('derived readings travel under their own key, on top of those that were sent', () => {
-  const derive = deriving([{ metric: 'power', expression: 'voltage * current', unit: 'W', match: '*/*' }]);
   const payload = '{"ts":1763700000000,"seq":1,"values":{"voltage":230,"current":2}}';
-  const round = batchReadings(new Set(), derive)([record(line('a', payload))]);
+  const round = batchReadings(routing(), POWER)([record(line('a', payload))]);
   assert.equal(round.readings, 2);
   assert.deepEqual(round.messages.map(({ key, body }) => [key, body.toString()]).at(-1), [
     'telemetry.normal.hall.power',

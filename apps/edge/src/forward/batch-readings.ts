@@ -1,8 +1,10 @@
+import type { Config } from '@weir/config';
 import type { OutgoingMessage } from '@weir/connect-rabbitmq';
 import { errorMessage } from '@weir/flow';
 import { decodeEnvelope, type Envelope, type Reading, readingsOf } from '@weir/reading';
 import { EXCHANGES, type ReadingClass, telemetryKey } from '@weir/topology';
-import { deriving } from '@weir/windows';
+import { type DerivedMetric, deriving } from '@weir/windows';
+import { type ClassRules, classOf, classRules, singleReadings } from '../classes.ts';
 import { parseEventBody, type SpoolRecord } from '../spool/index.ts';
 
 /** What one round of records becomes in RabbitMQ. */
@@ -20,6 +22,8 @@ interface Batch {
   readonly readingClass: ReadingClass;
   /** `<edge id>/<spool id>`; all records of a spool have the same. */
   readonly edge: string;
+  /** Of a reading that travels alone. */
+  readonly device?: string;
   readonly lines: string[];
 }
 
@@ -33,12 +37,44 @@ export function readingLine(envelope: Envelope, reading: Reading): string {
   return `{"device":"${envelope.device}","ts":${reading.ts}${seq},"value":${reading.value}${unit},"at":${envelope.at}}\n`;
 }
 
+export interface RoutingSettings
+  extends Pick<Config['edge']['forward'], 'classes' | 'criticalMetrics' | 'perReading'> {
+  /** Topic template of readings. */
+  readonly telemetryTopic: string;
+}
+
+const KNOWN_PLACES = 10_000;
+
+/** The class of a reading; the doors have found out whether any reading of a publish is critical. */
+function readingClasses(settings: RoutingSettings, derived: readonly DerivedMetric[]) {
+  const isRuled = settings.classes.length > 0 || settings.criticalMetrics !== '';
+  const rulesOf = classRules(settings, settings.telemetryTopic);
+  const made = new Set(isRuled ? derived.map(({ metric }) => metric) : []);
+  const known = new Map<string, ClassRules>();
+  return (envelope: Envelope, reading: Reading): ReadingClass => {
+    // What was derived has not been at the doors.
+    if (envelope.class !== 'critical' && (made.size === 0 || !made.has(reading.metric))) return 'normal';
+    // Rules that are gone said so when it came.
+    if (!isRuled) return 'critical';
+    const place = `${envelope.site}/${envelope.device}/${envelope.metric ?? ''}`;
+    let rules = known.get(place);
+    if (rules === undefined && !known.has(place)) {
+      if (known.size >= KNOWN_PLACES) known.clear();
+      rules = rulesOf(envelope);
+      known.set(place, rules);
+    }
+    return classOf(rules, reading.metric, reading.value);
+  };
+}
+
 /**
- * Micro-batches: the readings of a round that share a routing key travel in one message, events in one each.
- * @param criticalMetrics in a critical publish these are the critical readings; when empty, all of them are
- * @param derive adds the readings that follow from those of a line, for rules and the live feed
+ * Micro-batches: the readings of a round that share a routing key travel in one message, events in one each, readings
+ * of `perReading` too. Derived metrics are added, for rules and the live feed.
  */
-export function batchReadings(criticalMetrics: ReadonlySet<string>, derive = deriving([])) {
+export function batchReadings(settings: RoutingSettings, derived: readonly DerivedMetric[] = []) {
+  const classify = readingClasses(settings, derived);
+  const isSingle = singleReadings(settings.perReading);
+  const derive = deriving(derived);
   return function batchReadings(records: readonly SpoolRecord[]): RabbitmqRound {
     // Nested by class, site and metric: a routing key is built once a batch, not once a reading.
     const batches = { normal: new Map<string, Metrics>(), critical: new Map<string, Metrics>() };
@@ -49,9 +85,12 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>, derive = der
     const add = (envelope: Envelope, reading: Reading): void => {
       const { site } = envelope;
       const { metric } = reading;
-      const critical =
-        envelope.class === 'critical' && (criticalMetrics.size === 0 || criticalMetrics.has(metric));
-      const readingClass = critical ? 'critical' : 'normal';
+      const readingClass = classify(envelope, reading);
+      if (isSingle?.(site, envelope.device, metric) === true) {
+        const { edge, device } = envelope;
+        made.push({ site, metric, readingClass, edge, device, lines: [readingLine(envelope, reading)] });
+        return;
+      }
       let metrics = batches[readingClass].get(site);
       if (metrics === undefined) {
         metrics = new Map();
@@ -84,10 +123,10 @@ export function batchReadings(criticalMetrics: ReadonlySet<string>, derive = der
   };
 }
 
-function telemetryMessage({ site, metric, readingClass, edge, lines }: Batch): OutgoingMessage {
+function telemetryMessage({ site, metric, readingClass, edge, device, lines }: Batch): OutgoingMessage {
   return {
     exchange: EXCHANGES.telemetry.name,
-    key: telemetryKey(readingClass, site, metric),
+    key: telemetryKey(readingClass, site, metric, device),
     body: Buffer.from(lines.join('')),
     headers: { site, metric, class: readingClass, count: lines.length, edge },
     contentType: 'application/x-ndjson',

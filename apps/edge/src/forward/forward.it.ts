@@ -322,10 +322,16 @@ test('RabbitMQ connections cut and a queue that is not there yet: all readings a
   const metrics = new Metrics('edge');
   const events = new ForwardEvents(log, metrics);
   const publisher = openPublisher({ url: url.href, log, heartbeatMs: 2_000 });
+  const config = loadConfig({ env: space.env });
   const stop = new AbortController();
   const loop = forward({
     reader: spool.reader('rabbitmq'),
-    sink: rabbitmqSink({ publisher, criticalMetrics: new Set(), derived: [], events }),
+    sink: rabbitmqSink({
+      publisher,
+      routing: { ...config.edge.forward, telemetryTopic: config.edge.topics.telemetry },
+      derived: [],
+      events,
+    }),
     batchBytes: 4_000,
     lingerMs: 1,
     stopping: stop.signal,

@@ -61,7 +61,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
         name: clientId,
         log,
       }),
-      criticalMetrics: new Set(splitList(settings.criticalMetrics)),
+      routing: { ...settings, telemetryTopic: config.edge.topics.telemetry },
       derived: config.derived,
       events,
     }),
@@ -115,11 +115,4 @@ async function within(ms: number, loops: readonly Promise<void>[]): Promise<void
   const timer = setTimeout(resolve, ms);
   await Promise.race([Promise.all(loops), late]);
   clearTimeout(timer);
-}
-
-function splitList(text: string): string[] {
-  return text
-    .split(',')
-    .map((part) => part.trim())
-    .filter(Boolean);
 }

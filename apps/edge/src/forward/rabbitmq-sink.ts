@@ -1,22 +1,22 @@
 import type { OutgoingMessage, Publisher } from '@weir/connect-rabbitmq';
 import { WeirError } from '@weir/flow';
-import { type DerivedMetric, deriving } from '@weir/windows';
+import type { DerivedMetric } from '@weir/windows';
 import type { SpoolRecord } from '../spool/index.ts';
-import { batchReadings } from './batch-readings.ts';
+import { batchReadings, type RoutingSettings } from './batch-readings.ts';
 import type { ForwardEvents } from './events.ts';
 import type { Sink } from './flow.ts';
 import { pause, persist } from './persist.ts';
 
 export interface RabbitmqSinkOptions {
   readonly publisher: Publisher;
-  readonly criticalMetrics: ReadonlySet<string>;
+  readonly routing: RoutingSettings;
   readonly derived: readonly DerivedMetric[];
   readonly events: ForwardEvents;
 }
 
 /** Micro-batches with confirms; what the broker did not take is published again until it does. */
-export function rabbitmqSink({ publisher, criticalMetrics, derived, events }: RabbitmqSinkOptions): Sink {
-  const batch = batchReadings(criticalMetrics, deriving(derived));
+export function rabbitmqSink({ publisher, routing, derived, events }: RabbitmqSinkOptions): Sink {
+  const batch = batchReadings(routing, derived);
 
   const deliver = async (records: readonly SpoolRecord[], stopping: AbortSignal): Promise<void> => {
     const persistence = { stopping, onFailure: (error: Error) => events.away('rabbitmq', error) };

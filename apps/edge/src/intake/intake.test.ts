@@ -104,7 +104,7 @@ function doors({ intake, events }: Rig) {
   const hooks = brokerHooks({
     intake,
     events,
-    decode: decodePayload({ maxFutureMs: 300_000, maxReadings: 1_000, criticalMetrics: new Set() }),
+    decode: decodePayload({ maxFutureMs: 300_000, maxReadings: 1_000 }),
     broker: () => ({ hasWideSubscribers: false }) as never,
     sessionOf: () => null,
     maxSubscriptions: 1,
@@ -117,6 +117,7 @@ function doors({ intake, events }: Rig) {
       edge: intake.edge,
       via: 'mqtt',
       zoneOf: () => undefined,
+      classesOf: () => undefined,
       read: () => ({ kind: 'telemetry', site: 'plant', device: 'd1', metric: 't' }) as never,
     },
   );

@@ -5,8 +5,9 @@ import { decodePayload } from './decode-payload.ts';
 import { splitElements } from './split-elements.ts';
 
 const AT = Date.UTC(2026, 0, 1);
-const decode = decodePayload({ maxFutureMs: 60_000, maxReadings: 10, criticalMetrics: new Set(['smoke']) });
-const run = (payload: string, metric?: string) => decode(Buffer.from(payload), metric, AT);
+const decode = decodePayload({ maxFutureMs: 60_000, maxReadings: 10 });
+const run = (payload: string, metric?: string) =>
+  decode(Buffer.from(payload), metric, AT, { classes: [{ metric: 'smoke', class: 'critical' }] });
 
 test('good payloads: how many readings, and whether they are critical', () => {
   assert.deepEqual(run('21.4'), { count: 1, critical: false, utcOffset: undefined, refused: [] });

@@ -8,6 +8,7 @@ import {
   type Refusal,
   type UtcOffset,
 } from '@weir/reading';
+import { type ClassRules, classOf } from '../classes.ts';
 import { type LocalZone, ReadOffsets } from '../clock/local-zone.ts';
 import { splitElements } from './split-elements.ts';
 
@@ -35,7 +36,13 @@ export interface DecodeOptions {
   /** How far a device time may lie ahead of the arrival, milliseconds. */
   readonly maxFutureMs: number;
   readonly maxReadings: number;
-  readonly criticalMetrics: ReadonlySet<string>;
+}
+
+/** What the topic says of its readings. */
+interface Place {
+  /** Of the site, for stamps without a zone. */
+  readonly zone?: LocalZone | undefined;
+  readonly classes?: ClassRules;
 }
 
 const STAGE = 'decode-payload';
@@ -45,7 +52,7 @@ export type DecodePayload = ReturnType<typeof decodePayload>;
 
 /** Payload → how many readings it holds and which parts of it hold none. Never throws for bad input. */
 export function decodePayload(options: DecodeOptions) {
-  const { maxFutureMs, maxReadings, criticalMetrics } = options;
+  const { maxFutureMs, maxReadings } = options;
   const whole = (reason: DeadLetterReason, message: string, bytes: Buffer): DecodedPayload => ({
     count: 0,
     critical: false,
@@ -80,7 +87,7 @@ export function decodePayload(options: DecodeOptions) {
     payload: Buffer,
     metric: string | undefined,
     at: number,
-    zone?: LocalZone,
+    { zone, classes }: Place = {},
   ): DecodedPayload {
     let parsed: unknown;
     try {
@@ -111,7 +118,8 @@ export function decodePayload(options: DecodeOptions) {
     const first = bad[0];
     if (count === 0 && first !== undefined) return whole(first.reason, first.message, payload);
     let critical = false;
-    if (criticalMetrics.size > 0) for (const r of readings) critical ||= criticalMetrics.has(r.metric);
+    if (classes !== undefined)
+      for (const r of readings) critical ||= classOf(classes, r.metric, r.value) === 'critical';
     const utcOffset = offsets?.result;
     if (first === undefined) return { count, critical, refused: NONE, utcOffset };
     const elements = splitElements(payload);

@@ -47,6 +47,20 @@ const limits = z
   })
   .prefault({});
 
+const which = {
+  site: z.string().min(1).default('*').describe('Site, or * for all'),
+  device: z.string().min(1).default('*').describe('Device, or * for all'),
+  metric: z.string().min(1).default('*').describe('Metric, or * for all'),
+};
+const singleRoute = z.strictObject(which);
+const classRule = z.strictObject({
+  ...which,
+  topic: z.string().min(1).optional().describe('MQTT topic filter, with + and #'),
+  above: z.coerce.number().optional().describe('Values above this; with below: outside of both'),
+  below: z.coerce.number().optional().describe('Values below this'),
+  class: z.enum(['normal', 'critical']).default('critical').describe('Class of these readings'),
+});
+
 export const edgeSection = z
   .strictObject({
     id: z
@@ -106,10 +120,24 @@ export const edgeSection = z
           .prefault('512KiB')
           .describe('Bytes taken from the spool for one round of RabbitMQ publishes'),
         linger: duration().prefault('20ms').describe('Least time between two rounds, so that batches fill'),
+        classes: z
+          .array(classRule)
+          .default([])
+          .describe(
+            'Which readings are critical, first match first: list of {topic, site, device, metric, above, below, class}',
+          ),
         criticalMetrics: z
           .string()
           .default('')
-          .describe('Comma-separated metrics whose readings have class critical'),
+          .describe(
+            'Comma-separated metrics whose readings are critical: short for rules behind those of classes',
+          ),
+        perReading: z
+          .array(singleRoute)
+          .default([])
+          .describe(
+            'Readings that travel alone, with the device in their routing key: list of {site, device, metric}',
+          ),
       })
       .prefault({}),
   })
