@@ -71,6 +71,10 @@ export class AlerterEvents {
     this.#ledger.inc({ hop: 'alerter', outcome: 'stored', reason: '' }, readings);
     this.#evaluated.inc(evaluated);
     this.#batch.observe(seconds);
+    this.changed(changes);
+  }
+
+  changed(changes: readonly AlertChange[]): void {
     for (const { series, severity, state, value, threshold, id } of changes) {
       this.#transitions.inc({ severity, state });
       if (state === 'firing') this.#log.warn({ alert: id, ...series, value, threshold }, 'alert fires');

@@ -19,6 +19,7 @@ import { readQuiet } from './notify/read-quiet.ts';
 import { CONNECTION_NAME, closeOldConnections } from './steps/close-old-connections.ts';
 import { evaluateTelemetry } from './steps/evaluate-telemetry.ts';
 import { recordDeviceEvent } from './steps/record-device-event.ts';
+import { type TimeWatch, watchTime } from './steps/watch-time.ts';
 
 const RETRY = { stage: 'alerter' } as const;
 /** Bytes of messages that one transaction evaluates. */
@@ -48,6 +49,7 @@ export function leadAlerts(options: LeadOptions) {
   let liveness: LivenessWatch | null = null;
 
   const lead = async ({ ended, transaction }: Leadership): Promise<void> => {
+    let time: TimeWatch | null = null;
     const engine = openEngine({ rules: [], transaction, onChange: () => notifications.notify() });
     const notifications = openNotifications({
       ...{ lanes, transaction, database, ended, fatal, events: notifyEvents },
@@ -70,12 +72,22 @@ export function leadAlerts(options: LeadOptions) {
         ...{ settings: config.alerter.liveness, engine, events: livenessEvents, ended, fatal },
         store: livenessStore(database),
         listening: () => consumers?.every(({ consuming }) => consuming) ?? false,
+        onProgress: (said, queue) => time?.progress(said, queue),
       });
       liveness = watch;
+      const timed = await watchTime({
+        ...{ engine, events, ended, fatal },
+        maxSeries: config.alerter.liveness.maxDevices,
+        reconnectMs: config.alerter.liveness.reconnect,
+        edgeOf: (site, device) => watch.view(site, device)?.edge,
+      });
+      time = timed;
       const telemetry = batchQueue({
         maxSize: BATCH_BYTES,
         sizeOf: (delivery: Delivery) => delivery.body.length,
-        process: watch.telemetry(evaluateTelemetry({ engine, events, onDoubt: notifications.notify, ended })),
+        process: watch.telemetry(
+          evaluateTelemetry({ engine, heard: timed.heard, events, onDoubt: notifications.notify, ended }),
+        ),
       });
       consumers = [
         consume(QUEUES.alerterCritical.name, (delivery) => telemetry.add(delivery, true)),
@@ -89,7 +101,7 @@ export function leadAlerts(options: LeadOptions) {
     } finally {
       await Promise.all((consumers ?? []).map((consumer) => consumer.stop()));
       consumers = null;
-      await liveness?.stop();
+      await Promise.all([liveness?.stop(), time?.stop()]);
       liveness = null;
       await notifications.stop();
     }

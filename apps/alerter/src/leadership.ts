@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { acquireLease, type Database, fenced, type Lease, type Transaction } from '@weir/connect-timescale';
-import { isTransient } from '@weir/flow';
+import { isTransient, WeirError } from '@weir/flow';
 import type { AlerterEvents } from './events.ts';
 
 /** An active process that falls silent for this long loses its place. */
@@ -16,6 +16,10 @@ export interface Leadership {
   /** A transaction that commits only while this process is the active one; else throws `WEIR_FENCED`. */
   transaction<T>(doing: string, work: (transaction: Transaction) => Promise<T>): Promise<T>;
 }
+
+/** Another process has taken over: nothing that this one began can be written any more. */
+export const isFenced = (error: unknown): boolean =>
+  error instanceof WeirError && error.code === 'WEIR_FENCED';
 
 export interface LeadershipOptions {
   readonly url: string;

@@ -92,8 +92,8 @@ test('a composite fires when its members do for its hold time, and ends with the
   assert.deepEqual(kept.names(), [
     'hot a firing 0',
     'loud a firing 5',
-    'loud b firing 5',
     'both a pending 5',
+    'loud b firing 5',
   ]);
   kept.evaluate([readings('temperature', [['a', 15, 91]])]);
   assert.equal(kept.names()[2], 'both a firing 5');

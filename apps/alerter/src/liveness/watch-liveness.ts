@@ -1,4 +1,10 @@
-import { type DeviceLiveness, type HeartbeatQueue, Liveness, type Observation } from '@weir/alerts';
+import {
+  type DeviceLiveness,
+  type EdgeProgress,
+  type HeartbeatQueue,
+  Liveness,
+  type Observation,
+} from '@weir/alerts';
 import type { Config } from '@weir/config';
 import type { Delivery, Settlement } from '@weir/connect-rabbitmq';
 import { isTransient, retrying } from '@weir/flow';
@@ -6,7 +12,7 @@ import { EDGE_KEYS, QUEUES } from '@weir/topology';
 import type { Engine } from '../engine.ts';
 import type { LivenessEvents } from './events.ts';
 import type { LivenessStore } from './liveness-store.ts';
-import { edgeName, readAlive, readEvent, readProgress } from './read-edge-message.ts';
+import { edgeName, type Heard, readAlive, readEvent, readProgress } from './read-edge-message.ts';
 import { scanHeartbeats } from './scan-heartbeats.ts';
 
 const TICK_MS = 1_000;
@@ -14,6 +20,8 @@ const SAVE_EVERY_TICKS = 10;
 const SAVE_ROWS = 2_000;
 /** Observations of one transaction. */
 const OBSERVATIONS = 1_000;
+/** What edges call the site of a device that they do not know. */
+const NO_SITE = '-';
 const BACKOFF = { baseMs: 200, maxMs: 5_000 };
 
 export interface WatchLivenessOptions {
@@ -24,6 +32,8 @@ export interface WatchLivenessOptions {
   readonly events: LivenessEvents;
   /** Whether messages can arrive at the moment. */
   readonly listening: () => boolean;
+  /** Told as well how far edges are. */
+  readonly onProgress: (said: EdgeProgress, queue: HeartbeatQueue) => void;
   readonly ended: AbortSignal;
   readonly fatal: (doing: string, error: unknown) => never;
 }
@@ -137,7 +147,10 @@ export async function watchLiveness(options: WatchLivenessOptions): Promise<Live
     const said = readProgress(body);
     const through = HEARTBEATS[queue];
     if (said === undefined || through === undefined) events.unreadable(key);
-    else liveness.progress(said, through, now());
+    else {
+      liveness.progress(said, through, now());
+      options.onProgress(said, through);
+    }
   };
   const hear = ({ headers, body }: Delivery): void => {
     const { site: name, edge: source } = headers;
@@ -146,6 +159,13 @@ export async function watchLiveness(options: WatchLivenessOptions): Promise<Live
     if (edge === undefined) return;
     const site = liveness.devices.site(name);
     scanHeartbeats(body, (device, at) => liveness.heard(site, device, edge, at));
+  };
+
+  const hearOne = ({ site: name, device, edge: source, at }: Heard): void => {
+    const edge = liveness.edge(source, now());
+    const { devices } = liveness;
+    const site = name === NO_SITE ? devices.onlySiteOf(device) : devices.site(name);
+    if (edge !== undefined && site !== undefined) liveness.heard(site, device, edge, at);
   };
 
   return {
@@ -176,11 +196,7 @@ export async function watchLiveness(options: WatchLivenessOptions): Promise<Live
         }
         const heard = key === EDGE_KEYS.alive ? readAlive(body) : [readEvent(body)];
         if (heard === undefined) events.unreadable(key);
-        for (const one of heard ?? []) {
-          const edge = one === undefined ? undefined : liveness.edge(one.edge, now());
-          if (one === undefined || edge === undefined) continue;
-          liveness.heard(liveness.devices.site(one.site), one.device, edge, one.at);
-        }
+        for (const one of heard ?? []) if (one !== undefined) hearOne(one);
         return key === EDGE_KEYS.alive ? 'ack' : next(delivery);
       },
     view: (site, device) => liveness.view(site, device),

@@ -22,12 +22,12 @@ const decode = (body: string | Buffer) => {
 
 test('one reading a line, other fields are let through', () => {
   const { site, metric, readings, error } = decode(
-    '{"device":"a","ts":1,"value":2.5,"unit":"C","at":3}\n{"device":"b","ts":2,"seq":9,"value":-1,"at":3}\n',
+    '{"device":"a","ts":1,"value":2.5,"unit":"C","at":3}\n{"device":"b","ts":2,"seq":9,"value":-1}\n',
   );
   assert.deepEqual([site, metric], ['plant', 'temperature']);
   assert.deepEqual(readings, [
-    { device: 'a', ts: 1, value: 2.5 },
-    { device: 'b', ts: 2, value: -1 },
+    { device: 'a', ts: 1, value: 2.5, at: 3 },
+    { device: 'b', ts: 2, value: -1, at: null },
   ]);
   assert.equal(error, undefined);
 });

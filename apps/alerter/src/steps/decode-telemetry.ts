@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer';
-import type { ReadingBatch } from '@weir/alerts';
+import type { Arrivals, ReadingBatch } from '@weir/alerts';
 import type { Delivery } from '@weir/connect-rabbitmq';
 import { WeirError } from '@weir/flow';
 import { isName, LIMITS } from '@weir/reading';
 
-type TelemetryReading = ReadingBatch['readings'][number];
+type TelemetryReading = ReadingBatch['readings'][number] & Arrivals['readings'][number];
 
 export interface TelemetryBatch extends ReadingBatch {
+  readonly readings: readonly TelemetryReading[];
   /** Why some lines are not readings; the good ones still count. Absent when all are. */
   readonly error?: WeirError;
 }
@@ -32,11 +33,11 @@ function parseLine(text: string): TelemetryReading | string {
     return 'is not JSON';
   }
   if (typeof line !== 'object' || line === null) return 'is not an object';
-  const { device, ts, value } = line as Record<string, unknown>;
+  const { device, ts, value, at } = line as Record<string, unknown>;
   if (typeof device !== 'string' || !isName(device, LIMITS.deviceBytes)) return 'names no device';
   if (typeof ts !== 'number' || !Number.isSafeInteger(ts)) return 'has no ts in epoch milliseconds';
   if (typeof value !== 'number' || !Number.isFinite(value)) return 'has no finite value';
-  return { device, ts, value };
+  return { device, ts, value, at: typeof at === 'number' && Number.isSafeInteger(at) ? at : null };
 }
 
 /** The readings of a telemetry message: NDJSON, one line each. Never throws for bad lines. */

@@ -1,14 +1,18 @@
-import type { ReadingBatch } from '@weir/alerts';
+import type { Arrivals, Observation, ReadingBatch } from '@weir/alerts';
 import type { Delivery, Settlement } from '@weir/connect-rabbitmq';
 import { isTransient, retrying, WeirError } from '@weir/flow';
 import type { Engine } from '../engine.ts';
 import type { AlerterEvents } from '../events.ts';
+import { isFenced } from '../leadership.ts';
+import { edgeName } from '../liveness/read-edge-message.ts';
 import { decodeTelemetry, telemetrySource } from './decode-telemetry.ts';
 
 const BACKOFF = { baseMs: 200, maxMs: 5_000 };
 
 export interface EvaluateTelemetryOptions {
   readonly engine: Pick<Engine, 'rules' | 'evaluate'>;
+  /** What arrivals tell of missing readings. */
+  readonly heard: (arrivals: Arrivals) => readonly Observation[];
   readonly events: AlerterEvents;
   /** Called when an alert may have changed without that being known: the answer to a COMMIT was lost. */
   readonly onDoubt: () => void;
@@ -19,24 +23,28 @@ export interface EvaluateTelemetryOptions {
 const readingsIn = (delivery: Delivery): number =>
   typeof delivery.headers.count === 'number' ? delivery.headers.count : 1;
 
-const isFenced = (error: unknown): boolean => error instanceof WeirError && error.code === 'WEIR_FENCED';
-
 /** Evaluates telemetry messages against the rules, in one transaction, and settles each of them. */
-export function evaluateTelemetry({ engine, events, onDoubt, ended }: EvaluateTelemetryOptions) {
+export function evaluateTelemetry({ engine, heard, events, onDoubt, ended }: EvaluateTelemetryOptions) {
   return async function evaluateTelemetry(deliveries: readonly Delivery[]): Promise<Settlement[]> {
     const started = performance.now();
     const settlements: Settlement[] = deliveries.map(() => 'ack');
     const readings: ReadingBatch[] = [];
+    const observations: Observation[] = [];
     const { rules } = engine;
     for (const [index, delivery] of deliveries.entries()) {
       try {
         const source = telemetrySource(delivery);
-        if (rules.watching(source.site, source.metric).length === 0) {
+        const { site, metric } = source;
+        const isExpected = rules.expecting(site, metric).length > 0;
+        if (!isExpected && rules.watching(site, metric).length === 0) {
           events.unwatched(readingsIn(delivery));
           continue;
         }
         const batch = decodeTelemetry(delivery, source);
         readings.push(batch);
+        const { edge } = delivery.headers;
+        if (isExpected && typeof edge === 'string')
+          observations.push(...heard({ ...batch, edge: edgeName(edge) }));
         if (batch.error !== undefined) throw batch.error;
       } catch (error) {
         if (!(error instanceof WeirError && error.retry === 'data')) throw error;
@@ -47,7 +55,7 @@ export function evaluateTelemetry({ engine, events, onDoubt, ended }: EvaluateTe
     if (readings.length === 0) return settlements;
     const count = readings.reduce((sum, batch) => sum + batch.readings.length, 0);
     try {
-      const { changes, evaluated } = await retrying(() => engine.evaluate({ readings }), {
+      const { changes, evaluated } = await retrying(() => engine.evaluate({ readings, observations }), {
         ...BACKOFF,
         signal: ended,
         shouldRetry: (error) => isTransient(error) && !isFenced(error),
