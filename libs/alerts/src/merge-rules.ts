@@ -56,3 +56,27 @@ export function mergeRules(configured: readonly AlertRule[], written: readonly W
     rules = rules.filter(({ id }) => !wrong.has(id));
   }
 }
+
+const UNITS = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1_000],
+] as const;
+
+/** Milliseconds as settings have them: 90000 is "90s". */
+export function durationText(ms: number): string {
+  const unit = UNITS.find(([, size]) => ms > 0 && ms % size === 0);
+  return unit === undefined ? `${ms}ms` : `${ms / unit[1]}${unit[0]}`;
+}
+
+const DURATIONS: ReadonlySet<string> = new Set(['hold', 'over', 'per', 'after', 'within', 'grace']);
+
+/** A rule as weir.yaml would have it: parsed again, it is the same. */
+export function writtenRule(rule: AlertRule): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(rule)
+      .filter(([, value]) => value !== undefined)
+      .map(([key, value]) => [key, DURATIONS.has(key) ? durationText(value as number) : value]),
+  );
+}

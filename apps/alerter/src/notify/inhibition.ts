@@ -1,6 +1,6 @@
+import { isOpen } from '@weir/alerts';
 import type { Alert } from '@weir/api';
 import type { MaintenanceWindow } from '@weir/config';
-import { Cron } from 'croner';
 import { fits, type Matcher, matchesAll } from './matching.ts';
 
 /** Nobody is told of the alerts that a silence matches, while it lasts. */
@@ -17,18 +17,6 @@ export interface Inhibition {
   readonly reason: 'suppressed' | 'silenced' | 'maintenance';
   /** Id of the alert that covers it, of the silence, or of the maintenance window. */
   readonly cause: string;
-}
-
-/**
- * Whether the window is open at `now`, epoch milliseconds. Where a day has no 02:30 because clocks are set forward, a
- * window of that time begins when the gap ends; where it has two, it begins at the first.
- */
-export function isOpen({ cron, for: lengthMs, zone }: MaintenanceWindow, now: number): boolean {
-  // Cron looks for whole seconds after the given one.
-  const begins = new Cron(cron, { timezone: zone, paused: true, mode: '5-part' }).nextRun(
-    new Date(now - lengthMs),
-  );
-  return begins !== null && begins.getTime() <= now && now < begins.getTime() + lengthMs;
 }
 
 export interface Quiet {
