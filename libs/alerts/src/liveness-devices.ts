@@ -91,6 +91,16 @@ export class DeviceColumns {
     }
     return site;
   }
+  /** The site of a device whose site nobody told; undefined when none or several have a device of this name. */
+  onlySiteOf(device: string): Site | undefined {
+    let only: Site | undefined;
+    for (const site of this.#sites.values()) {
+      if (!site.devices.has(device)) continue;
+      if (only !== undefined) return undefined;
+      only = site;
+    }
+    return only;
+  }
   find(site: string, device: string): number | undefined {
     return this.#sites.get(site)?.devices.get(device);
   }

@@ -288,6 +288,16 @@ test('an edge that tells nothing for 30 s is one alert, but not while nothing ca
   assert.deepEqual(on.news(), [], 'and nothing of its devices');
 });
 
+test('a device whose site is not told is known by its name, as long as one site has it', () => {
+  const { devices } = bench().liveness;
+  devices.add(devices.site('east'), 'a', 0, START);
+  devices.add(devices.site('west'), 'b', 0, START);
+  assert.equal(devices.onlySiteOf('a')?.name, 'east');
+  devices.add(devices.site('west'), 'a', 0, START);
+  assert.equal(devices.onlySiteOf('a'), undefined);
+  assert.equal(devices.onlySiteOf('c'), undefined);
+});
+
 test('what is silent for a week is forgotten, with its alert; room is bounded', () => {
   const on = bench({ maxDevices: 2 });
   runUntil(on, START + MINUTE, ['a', 'b', 'c']);
@@ -300,7 +310,7 @@ test('what is silent for a week is forgotten, with its alert; room is bounded', 
   on.progress(later);
   assert.deepEqual(
     on.news(),
-    ['-a@60', 'b@3.5'].slice(0, 1).map(() => `-a@64.501`),
+    ['-a@60', 'b@3.5'].slice(0, 1).map(() => `-a@691200`),
   );
   assert.deepEqual(on.liveness.takeForgotten(), [{ site: 'plant', device: 'a' }]);
   on.heard('c', later);

@@ -8,6 +8,7 @@ export function edgeName(edge: string): string {
 
 /** A device that an edge heard. */
 export interface Heard {
+  /** `-`: not known. */
   readonly site: string;
   readonly device: string;
   readonly edge: string;
@@ -53,7 +54,7 @@ const BY_THE_EDGE = new Set(['disconnected', 'will']);
 /** The device that an event speaks for; undefined when it tells nothing of its life. */
 export function readEvent(body: Buffer): Heard | undefined {
   const { kind, site, device, edge, at } = parse(body) ?? {};
-  if (typeof kind !== 'string' || BY_THE_EDGE.has(kind) || site === '-') return undefined;
+  if (typeof kind !== 'string' || BY_THE_EDGE.has(kind)) return undefined;
   if (typeof site !== 'string' || typeof device !== 'string' || typeof edge !== 'string') return undefined;
   return Number.isSafeInteger(at) ? { site, device, edge: edgeName(edge), at: at as number } : undefined;
 }

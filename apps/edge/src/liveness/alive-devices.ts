@@ -1,8 +1,10 @@
 import type { Session } from '../door/session.ts';
 
-/** Site → device → when it was last heard, epoch milliseconds. */
+/** Site (`-`: not known) → device → when it was last heard, epoch milliseconds. */
 export type Alive = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
+/** Of a device without credentials that has not published yet. */
+const NO_SITE = '-';
 /** A message holds no more devices than this. */
 const MOST = 1_000;
 
@@ -14,7 +16,7 @@ export class AliveDevices {
   readonly #heard = new Map<Session, number>();
 
   note(session: Session, at: number): void {
-    if (session.site !== null) this.#heard.set(session, at);
+    this.#heard.set(session, at);
   }
 
   /** Takes out what was noted, in portions of one message each. */
@@ -28,7 +30,7 @@ export class AliveDevices {
         taken.push(portion);
       }
       count++;
-      const name = site ?? '';
+      const name = site ?? NO_SITE;
       portion[name] ??= Object.create(null) as Record<string, number>;
       portion[name][principal.device] = at;
     }

@@ -90,12 +90,13 @@ test('what was heard is taken once, in portions', () => {
   const session = (device: string, site: string | null) =>
     new Session(device, { device, site } as never, new Map(), {} as never);
   for (let i = 0; i < 1_500; i++) alive.note(session(`d-${i}`, i % 2 === 0 ? 'east' : 'west'), i);
-  alive.note(session('nowhere', null), 1);
+  alive.note(session('stray', null), 1);
   const taken = alive.take();
   assert.deepEqual(
     taken.map((sites) => Object.values(sites).reduce((sum, devices) => sum + Object.keys(devices).length, 0)),
-    [1_000, 500],
+    [1_000, 501],
   );
   assert.equal(taken[1]?.west?.['d-1499'], 1_499);
+  assert.equal(taken[1]?.['-']?.stray, 1, 'a site that is not known');
   assert.deepEqual(alive.take(), []);
 });
