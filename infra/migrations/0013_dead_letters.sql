@@ -47,8 +47,6 @@ CREATE TABLE dead_letters (
   bytes_removed_at timestamptz,
   schema_version smallint NOT NULL DEFAULT 1
 );
--- Lists and facets look at short columns: what is long goes aside early.
-ALTER TABLE dead_letters SET (toast_tuple_target = 128, fillfactor = 90);
 CREATE UNIQUE INDEX dead_letters_seq ON dead_letters (seq);
 CREATE INDEX dead_letters_status ON dead_letters (status, seq);
 CREATE INDEX dead_letters_reason ON dead_letters (reason, seq);

@@ -81,3 +81,144 @@ export const deadLettersQuery = deadLetterSelection.extend({
 });
 export const deadLetterList = z.object({ letters: z.array(deadLetter), next }).meta({ id: 'DeadLetterList' });
 export type DeadLetterList = z.output<typeof deadLetterList>;
+
+const count = z.number().int().min(0);
+const facet = z.array(z.object({ value: z.string(), count })).describe('The most frequent first, at most 50');
+/** Letters that failed alike. */
+export const deadLetterGroup = z
+  .object({
+    fingerprint: z.string(),
+    reason: deadLetterReason,
+    stage: z.string(),
+    errorClass: z.string(),
+    example: z.string().describe('What the newest one says'),
+    count,
+    devices: count,
+    firstAt: instant.describe('The earliest last failure'),
+    lastAt: instant,
+  })
+  .meta({ id: 'DeadLetterGroup' });
+export type DeadLetterGroup = z.output<typeof deadLetterGroup>;
+
+export const deadLetterFacets = z
+  .object({
+    total: count,
+    bytes: count,
+    oldestAt: instant.nullable(),
+    newestAt: instant.nullable(),
+    reason: facet,
+    stage: facet,
+    status: facet,
+    originSystem: facet,
+    site: facet,
+    device: facet,
+    replayCount: facet,
+    age: facet.describe('Time since the last failure: under 1h, 1d, 7d, 30d, or older'),
+    groups: z.array(deadLetterGroup).describe('By fingerprint, the most frequent first, at most 50'),
+  })
+  .meta({ id: 'DeadLetterFacets' });
+export type DeadLetterFacets = z.output<typeof deadLetterFacets>;
+
+export const deadLetterParams = z.object({ id: text(200) });
+/** The bytes of a letter as far as they fit into an answer. */
+const shownBytes = z.object({
+  base64: z.string(),
+  text: z.string().nullable().describe('null: not UTF-8'),
+  truncated: z.boolean().describe('There are more: ask for /bytes'),
+});
+export const deadLetterDetail = deadLetter
+  .extend({
+    key: z.object({ text: z.string().nullable(), base64: z.string() }).nullable(),
+    headers: z.record(z.string(), z.unknown()).describe('As they came; what is no text is {"base64": …}'),
+    properties: z.record(z.string(), z.string()).describe('Of a message of RabbitMQ'),
+    original: shownBytes.nullable().describe('null: purged or expired'),
+    edits: z
+      .array(
+        z.object({
+          number: z.number().int().min(1),
+          at: instant,
+          by: z.string(),
+          why: z.string(),
+          patch: z.unknown(),
+          difference: z.unknown().describe('RFC 6902, from the document before to this one'),
+          bytes: shownBytes,
+        }),
+      )
+      .describe('The last one is what a replay sends'),
+    history: z
+      .array(
+        z.object({
+          audit: z.string(),
+          at: instant,
+          actor: z.string(),
+          action: z.string(),
+          why: z.string(),
+          detail: z.unknown(),
+        }),
+      )
+      .describe('What was done to it, the newest first'),
+  })
+  .meta({ id: 'DeadLetterDetail' });
+export type DeadLetterDetail = z.output<typeof deadLetterDetail>;
+
+export const deadLetterBytesQuery = z.strictObject({
+  edited: z.stringbool().default(false).describe('What the last edit made of it, when there is one'),
+});
+
+const why = z
+  .string()
+  .trim()
+  .min(1, 'say why: it is recorded with the change')
+  .max(2_000)
+  .describe('Recorded in the audit trail');
+export const deadLetterChange = z.strictObject({
+  selection: deadLetterSelection,
+  why,
+  dryRun: z.boolean().default(false).describe('Only say what would be changed'),
+  expect: count.optional().describe('Refuse unless exactly so many letters would be changed'),
+});
+export const deadLetterEdit = deadLetterChange.extend({
+  patch: z
+    .array(z.looseObject({ op: z.string(), path: z.string() }))
+    .min(1)
+    .max(100)
+    .describe('RFC 6902, on the payload; on the list of lines for a message of several'),
+});
+export const deadLetterChanged = z
+  .object({
+    action: z.enum(['park', 'unpark', 'purge', 'edit']),
+    dryRun: z.boolean(),
+    letters: count.describe('Changed, or that would be'),
+    unchanged: count.describe('Of the selection, but in a status in which this makes no sense'),
+    refused: z
+      .array(z.object({ why: z.string(), letters: count, example: z.string() }))
+      .describe('Left alone, the most frequent reason first; the example is the id of one'),
+    audit: z.string().nullable().describe('Row of the audit trail; null when nothing was changed'),
+  })
+  .meta({ id: 'DeadLetterChanged' });
+export type DeadLetterChanged = z.output<typeof deadLetterChanged>;
+
+export const deadLetterAuditQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+  cursor: cursorParam.optional(),
+});
+export const deadLetterAudit = z
+  .object({
+    entries: z.array(
+      z.object({
+        id: z.string(),
+        at: instant,
+        actor: z.string(),
+        action: z.string(),
+        subject: z.string(),
+        why: z.string(),
+        before: z.unknown(),
+        after: z.unknown(),
+        letters: z.array(z.string()).describe('Ids, at most 1,000'),
+        more: count.describe('Letters beyond those'),
+      }),
+    ),
+    next,
+  })
+  .meta({ id: 'DeadLetterAudit' });
+export type DeadLetterAudit = z.output<typeof deadLetterAudit>;

@@ -1,5 +1,9 @@
 export { type Arrival, likeness, type NewLetter, readArrival } from './arrival.ts';
 export { type BytesReader, type Located, openBytes } from './bytes.ts';
+export { type Change, type Changed, type Move, moveLetters } from './change.ts';
+export { type Draft, draftEdits, type JsonPatch, keepEdits, type Refused } from './edit.ts';
+export { type Facets, readFacets } from './facets.ts';
+export { lettersOfAudits, readEdits, readHistory } from './history.ts';
 export {
   claimUnsettled,
   forgetUnsettled,

