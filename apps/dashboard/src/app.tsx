@@ -1,24 +1,24 @@
+import { AlertsPage } from './alerts/page.tsx';
 import { timeOfDay } from './format.ts';
+import { LettersPage } from './letters/page.tsx';
 import { Alerts } from './parts/alerts.tsx';
 import { Devices } from './parts/devices.tsx';
 import { Header } from './parts/header.tsx';
 import { Ledger } from './parts/ledger.tsx';
 import { Pipeline } from './parts/pipeline.tsx';
+import { type Page, page } from './route.ts';
 import { status, trouble } from './state.ts';
 
 export function App() {
   return (
     <>
-      <a class="skip" href="#device">
-        Skip to the devices
+      <a class="skip" href={page.value === 'overview' ? '#device' : '#main'}>
+        {page.value === 'overview' ? 'Skip to the devices' : 'Skip to the content'}
       </a>
       <Header />
-      <main>
+      <main id="main" tabIndex={-1}>
         <Trouble />
-        <Ledger />
-        <Pipeline />
-        <Devices />
-        <Alerts />
+        {PAGE[page.value]()}
       </main>
       <footer>
         <p>
@@ -29,6 +29,23 @@ export function App() {
     </>
   );
 }
+
+function Overview() {
+  return (
+    <>
+      <Ledger />
+      <Pipeline />
+      <Devices />
+      <Alerts />
+    </>
+  );
+}
+
+const PAGE: Readonly<Record<Page, () => preact.JSX.Element>> = {
+  overview: () => <Overview />,
+  alerts: () => <AlertsPage />,
+  'dead-letters': () => <LettersPage />,
+};
 
 function Trouble() {
   if (trouble.value === null) return <div role="status" class="sr-only" />;

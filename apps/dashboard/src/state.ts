@@ -2,6 +2,7 @@ import { computed, signal } from '@preact/signals';
 import type { Alert, Device, Status } from '@weir/api';
 import { ApiError, api } from './api.ts';
 import { poll } from './polling.ts';
+import { page } from './route.ts';
 
 /** Points of a sparkline: two minutes at one every two seconds. */
 const HISTORY = 60;
@@ -78,7 +79,9 @@ export function readAddress(): void {
   quantiles.value = new Set(QUANTILES.filter((one) => wanted.includes(one)));
 }
 
+/** Of the overview; the other pages keep their own. */
 export function writeAddress(): void {
+  if (page.value !== 'overview') return;
   const query = new URLSearchParams();
   if (device.value !== null) {
     query.set('site', device.value.site);

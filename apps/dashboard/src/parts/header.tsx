@@ -1,12 +1,16 @@
 import { signal } from '@preact/signals';
 import { span } from '../format.ts';
-import { now, status, trouble } from '../state.ts';
+import { href, PAGES, page } from '../route.ts';
+import { firing, now, status, trouble } from '../state.ts';
 import { StateMark } from './icons.tsx';
+import { PageLink } from './link.tsx';
 
 type Theme = 'system' | 'light' | 'dark';
 const NEXT: Readonly<Record<Theme, Theme>> = { system: 'dark', dark: 'light', light: 'system' };
 const set = document.documentElement.dataset.theme;
 const theme = signal<Theme>(set === 'light' || set === 'dark' ? set : 'system');
+
+const NAMES = { overview: 'Overview', alerts: 'Alerts', 'dead-letters': 'Dead letters' } as const;
 
 function changeTheme(): void {
   const next = NEXT[theme.value];
@@ -37,7 +41,7 @@ export function Header() {
           : `${wrong} of ${picture.stages.length} stages need a look`;
   return (
     <header class="top">
-      <a class="brand" href="/" aria-label="Weir, start page">
+      <a class="brand" href={href('overview')} aria-label="Weir, start page">
         <img src="/icon.svg" alt="" width="32" height="32" />
         <span>Weir</span>
       </a>
@@ -46,7 +50,20 @@ export function Header() {
         <span>{said}</span>
         {age !== null && age > 10_000 && <span class="muted"> · {span(age)} old</span>}
       </p>
-      <nav aria-label="Page">
+      <nav aria-label="Pages" class="pages">
+        {PAGES.map((one) => (
+          <PageLink key={one} to={one} class="quiet" current={one === page.value}>
+            {NAMES[one]}
+            {one === 'alerts' && firing.value.length > 0 && (
+              <span class="count">
+                {firing.value.length}
+                <span class="sr-only"> firing</span>
+              </span>
+            )}
+          </PageLink>
+        ))}
+      </nav>
+      <nav aria-label="More">
         <a class="quiet" href="/docs">
           API
         </a>

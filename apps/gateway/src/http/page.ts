@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 
+/** Addresses at which the page shows one of its own pages. */
+const PAGES = ['/', '/alerts', '/dead-letters'] as const;
+
 const NOT_BUILT = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -32,12 +35,14 @@ export async function servePage(app: FastifyInstance, folder: string): Promise<v
       reply.header('cache-control', hashed ? 'public, max-age=31536000, immutable' : 'no-cache');
     },
   });
-  app.get('/', { schema: { hide: true } }, async (_request, reply) => {
-    if (existsSync(join(folder, 'index.html'))) return reply.sendFile('index.html');
-    return reply
-      .code(503)
-      .header('cache-control', 'no-store')
-      .type('text/html; charset=utf-8')
-      .send(NOT_BUILT);
-  });
+  for (const path of PAGES) {
+    app.get(path, { schema: { hide: true } }, async (_request, reply) => {
+      if (existsSync(join(folder, 'index.html'))) return reply.sendFile('index.html');
+      return reply
+        .code(503)
+        .header('cache-control', 'no-store')
+        .type('text/html; charset=utf-8')
+        .send(NOT_BUILT);
+    });
+  }
 }
