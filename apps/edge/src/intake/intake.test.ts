@@ -7,6 +7,7 @@ import { EdgeClock } from '../clock/index.ts';
 import { brokerHooks } from '../door/hooks.ts';
 import { RESTORED, Session } from '../door/session.ts';
 import { EdgeEvents } from '../events.ts';
+import { AliveDevices } from '../liveness/alive-devices.ts';
 import { Spool, type WhenFull } from '../spool/index.ts';
 import { decodePayload } from '../steps/decode-payload.ts';
 import { deadLetterPart, Intake, type Part, readingPart } from './intake.ts';
@@ -105,7 +106,7 @@ function doors({ intake, events }: Rig) {
     intake,
     events,
     decode: decodePayload({ maxFutureMs: 300_000, maxReadings: 1_000 }),
-    broker: () => ({ hasWideSubscribers: false }) as never,
+    broker: () => ({ hasWideSubscribers: false, alive: new AliveDevices() }) as never,
     sessionOf: () => null,
     maxSubscriptions: 1,
   });
