@@ -74,6 +74,17 @@ export class AlerterEvents {
     this.changed(changes);
   }
 
+  /** Series that a rule about anomalies watches are more than are scored. */
+  notScored(limit: number): void {
+    this.#limited('scores', (suppressed) =>
+      this.#log.warn(
+        { suppressed },
+        `rules about anomalies watch more than ${limit} series; the others are not scored. Raise alerter.maxScored ` +
+          '(0.5 MB each), or name fewer',
+      ),
+    );
+  }
+
   changed(changes: readonly AlertChange[]): void {
     for (const { series, severity, state, value, threshold, id } of changes) {
       this.#transitions.inc({ severity, state });

@@ -20,6 +20,7 @@ import { CONNECTION_NAME, closeOldConnections } from './steps/close-old-connecti
 import { evaluateTelemetry } from './steps/evaluate-telemetry.ts';
 import { recordDeviceEvent } from './steps/record-device-event.ts';
 import { type TimeWatch, watchTime } from './steps/watch-time.ts';
+import { watchWindows } from './steps/watch-windows.ts';
 
 const RETRY = { stage: 'alerter' } as const;
 /** Bytes of messages that one transaction evaluates. */
@@ -50,6 +51,7 @@ export function leadAlerts(options: LeadOptions) {
 
   const lead = async ({ ended, transaction }: Leadership): Promise<void> => {
     let time: TimeWatch | null = null;
+    let windows: Promise<void> | null = null;
     const engine = openEngine({ rules: [], transaction, onChange: () => notifications.notify() });
     const notifications = openNotifications({
       ...{ lanes, transaction, database, ended, fatal, events: notifyEvents },
@@ -95,13 +97,18 @@ export function leadAlerts(options: LeadOptions) {
         consume(QUEUES.alerterEvents.name, watch.event(record)),
       ];
       for (const consumer of consumers) consumer.start();
+      windows = watchWindows({
+        ...{ engine, database, events, ended, fatal },
+        outOfOrdernessMs: config.aggregator.outOfOrderness,
+        maxScored: config.alerter.maxScored,
+      });
       if (!ended.aborted) await once(ended, 'abort');
     } catch (error) {
       if (!ended.aborted) throw error;
     } finally {
       await Promise.all((consumers ?? []).map((consumer) => consumer.stop()));
       consumers = null;
-      await Promise.all([liveness?.stop(), time?.stop()]);
+      await Promise.all([liveness?.stop(), time?.stop(), windows]);
       liveness = null;
       await notifications.stop();
     }

@@ -1,6 +1,11 @@
 export * from './alerting.ts';
 export * from './alerts.ts';
 export * from './audit-trail.ts';
+export {
+  readClosedWindows,
+  seriesOfMetrics,
+  type WatchedSeries,
+} from './closed-windows.ts';
 export * from './commit-part.ts';
 export * from './database.ts';
 export * from './derivations.ts';
@@ -29,6 +34,7 @@ export {
   type Progress,
   type QueryOptions,
   readFigures,
+  readPieces,
   type SeriesState,
 } from './series-queries.ts';
 export { openSnapshot, type Snapshot } from './snapshot.ts';

@@ -1,6 +1,7 @@
 import { Baseline, DAY_MS, type Expectation, HOUR_MS, MINUTE_MS } from './anomaly-baseline.ts';
 import { RollingSample } from './anomaly-rolling.ts';
 import { Threshold } from './anomaly-threshold.ts';
+import { meanOf } from './window.ts';
 
 /**
  * The parameters, the same for every series; infra/decisions/0009-anomaly-score.md says why each has its value.
@@ -320,6 +321,20 @@ function deviation(value: number, { center, scale }: Expectation): number {
 
 function sum(hours: readonly Hour[], key: 'mean' | 'moved' | 'steps'): number {
   return hours.reduce((total, hour) => total + hour[key], 0);
+}
+
+/** Scores a stored window, then learns from it. */
+export function scoreWindow(
+  detector: AnomalyDetector,
+  window: {
+    readonly start: number;
+    readonly count: number;
+    readonly sum: number;
+    readonly min: number;
+    readonly max: number;
+  },
+): AnomalyScore {
+  return detector.score(window.start, meanOf(window), window.min, window.max);
 }
 
 /** A series that is scored as a whole. */

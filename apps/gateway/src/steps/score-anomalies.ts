@@ -11,6 +11,7 @@ import {
   LEVEL_MS,
   levelIndex,
   meanOf,
+  scoreWindow,
 } from '@weir/windows';
 import type { z } from 'zod';
 import { ApiProblem } from '../http/problems.ts';
@@ -87,8 +88,7 @@ async function score(rows: readonly PieceRow[]): Promise<{
   const alarms = new Map<number, AnomalyAlarm>();
   let done = 0;
   for (const { figures } of rows) {
-    const { start, min, max } = figures;
-    scores.set(start, detector.score(start, meanOf(figures), min, max));
+    scores.set(figures.start, scoreWindow(detector, figures));
     if (detector.alarm !== null) alarms.set(detector.alarm.from, detector.alarm);
     if (++done % AT_ONCE === 0) await setImmediate();
   }

@@ -55,6 +55,9 @@ const livenessSection = z
 export const alerterSection = z
   .strictObject({
     prefetch: whole(1, 10_000).default(50).describe('Messages taken at a time'),
+    maxScored: whole(0, 100_000)
+      .default(200)
+      .describe('Series that rules about anomalies score, 0.5 MB each; the others are told and left out'),
     rules: z
       .array(alertRule)
       .superRefine((rules, context) => {
