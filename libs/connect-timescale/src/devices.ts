@@ -33,7 +33,8 @@ export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> 
           const { nextOffset, replayOffset } = state.position();
           const written = devices.collect(now, nextOffset, replayOffset);
           if (written.length === 0) return null;
-          const lines = written.map((one) => lineOf(partition, one)).join('');
+          let lines = '';
+          for (const one of written) lines += lineOf(partition, one);
           return { count: written.length, lines: Buffer.from(lines) };
         },
       };
@@ -124,11 +125,13 @@ function rowOf(partition: number, one: DeviceFigures): Record<Column, string | n
 /** Names hold no tab or line break, and JSON escapes them; a backslash is COPY's own escape. */
 function lineOf(partition: number, one: DeviceFigures): string {
   const row = rowOf(partition, one);
-  const texts = NAMES.map((name) => {
+  let line = '';
+  for (const name of NAMES) {
     const value = row[name];
-    return value === null ? '\\N' : String(value).replaceAll('\\', '\\\\');
-  });
-  return `${texts.join('\t')}\n`;
+    if (line !== '') line += '\t';
+    line += typeof value === 'string' ? value.replaceAll('\\', '\\\\') : (value ?? '\\N');
+  }
+  return `${line}\n`;
 }
 
 /** Devices of one partition, for a restart. */

@@ -233,14 +233,14 @@ function varintSize(value: number): number {
   return size;
 }
 
-/** 53-bit hash of a text (cyrb53, public domain, after MurmurHash3's mixing); equal texts have equal hashes. */
-export function hashText(text: string, from: number): number {
+/** 53-bit hash (cyrb53, public domain, after MurmurHash3's mixing); equal bytes have equal hashes. */
+export function hashBytes(bytes: Buffer, from: number, to: number): number {
   let h1 = 0xdeadbeef;
   let h2 = 0x41c6ce57;
-  for (let i = from; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    h1 = Math.imul(h1 ^ c, 2654435761);
-    h2 = Math.imul(h2 ^ c, 1597334677);
+  for (let i = from; i < to; i++) {
+    const byte = bytes[i] as number;
+    h1 = Math.imul(h1 ^ byte, 2654435761);
+    h2 = Math.imul(h2 ^ byte, 1597334677);
   }
   h1 = Math.imul(h1 ^ (h1 >>> 16), 2246822507) ^ Math.imul(h2 ^ (h2 >>> 13), 3266489909);
   h2 = Math.imul(h2 ^ (h2 >>> 16), 2246822507) ^ Math.imul(h1 ^ (h1 >>> 13), 3266489909);

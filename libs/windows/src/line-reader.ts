@@ -1,24 +1,11 @@
 import { type LineHead, LineScanner, type Reading, type Refusal } from '@weir/reading';
+import { hashBytes } from './arrivals.ts';
 import { checkNames, parseLine } from './line.ts';
 import type { Device, Devices } from './names.ts';
 
 const NEWLINE = 0x0a;
 const PAYLOAD = Buffer.from(',"payload');
 const NONE: readonly Refusal[] = [];
-
-/** 53-bit hash (cyrb53, public domain, after MurmurHash3's mixing); equal bytes have equal hashes. */
-export function hashBytes(bytes: Buffer, from: number, to: number): number {
-  let h1 = 0xdeadbeef;
-  let h2 = 0x41c6ce57;
-  for (let i = from; i < to; i++) {
-    const byte = bytes[i] as number;
-    h1 = Math.imul(h1 ^ byte, 2654435761);
-    h2 = Math.imul(h2 ^ byte, 1597334677);
-  }
-  h1 = Math.imul(h1 ^ (h1 >>> 16), 2246822507) ^ Math.imul(h2 ^ (h2 >>> 13), 3266489909);
-  h2 = Math.imul(h2 ^ (h2 >>> 16), 2246822507) ^ Math.imul(h1 ^ (h1 >>> 13), 3266489909);
-  return 4294967296 * (2097151 & h2) + (h1 >>> 0);
-}
 
 /** Reads the lines of a record one by one; what it says of one is valid until the next. */
 export class LineReader {
