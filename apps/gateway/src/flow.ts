@@ -24,11 +24,19 @@ export async function startGateway(context: AppContext): Promise<void> {
   const { config, log, metrics } = context;
   const events = gatewayEvents(log, metrics);
   const hub = new LiveHub({ events, ...config.gateway });
-  const { store, rollups, replays, cache, sources, commands, desk, broadcast, start, close } = openParts(
-    context,
-    hub,
-    events,
-  );
+  const {
+    store,
+    rollups,
+    replays,
+    alerting,
+    cache,
+    sources,
+    commands,
+    desk,
+    broadcast,
+    start,
+    close,
+  } = openParts(context, hub, events);
   const feed = feedLive(config.rabbitmq, hub, events, log);
   const doors = { mqtt: context.port('mqtt'), http: context.port('edgeHttp') };
   const status = collectStatus({ sources, doors, onFailure: events.probeFailed });
@@ -56,6 +64,7 @@ export async function startGateway(context: AppContext): Promise<void> {
         store,
         rollups,
         replays,
+        alerting,
         answer: cached.answer,
         changed,
         status,

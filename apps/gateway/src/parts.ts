@@ -19,6 +19,7 @@ import type { LiveHub } from './live/hub.ts';
 import { viewApp, viewMinio } from './status/probe.ts';
 import type { KafkaView } from './status/snapshot.ts';
 import { groupView, type Sources } from './steps/collect-status.ts';
+import { type AlertingStore, alertingStore } from './store/alerting.ts';
 import { type ReplayStore, replayStore } from './store/replays.ts';
 import { type RollupStore, rollupStore } from './store/rollups.ts';
 import { sqlStore } from './store/sql.ts';
@@ -30,6 +31,7 @@ export interface Parts {
   readonly store: Store;
   readonly rollups: RollupStore;
   readonly replays: ReplayStore;
+  readonly alerting: AlertingStore;
   readonly cache: Cache;
   readonly sources: Sources;
   readonly commands: CommandStore;
@@ -97,6 +99,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
     store,
     rollups: rollupStore(database, groupings(config.rollups.by, config.devices)),
     replays: replayStore(database, config.deadLetters),
+    alerting: alertingStore(database, config.alerter),
     cache,
     commands,
     desk,

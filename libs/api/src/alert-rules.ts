@@ -26,6 +26,9 @@ export type AlertRuleView = z.output<typeof alertRuleView>;
 export const alertRuleList = z.object({ rules: z.array(alertRuleView) }).meta({ id: 'AlertRuleList' });
 export type AlertRuleList = z.output<typeof alertRuleList>;
 
+/** An answer without a body. */
+export const nothing = z.null();
+
 export const alertRuleParams = z.strictObject({ id: z.string().min(1).max(64) });
 export const alertRuleBody = z
   .strictObject({

@@ -30,6 +30,8 @@ export const PROBLEMS = {
   'device-not-found': 'No reading of this device has been stored.',
   'device-ambiguous': 'Several sites have a device of this name; say which with ?site=.',
   'group-not-found': 'No such group of devices has readings of this metric.',
+  'precondition-failed': 'Somebody has changed it since the version that If-Match names.',
+  'precondition-required': 'A change must name the version that it is for in If-Match.',
   refused: 'The request is understood, and cannot be done as things are.',
   'rate-limited': 'This client sends more requests than it may.',
   'database-away': 'The database does not answer, and nothing is cached for this question.',

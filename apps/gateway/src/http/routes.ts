@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import { alertRuleRoutes } from './routes/alert-rules.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { commandRoutes } from './routes/commands.ts';
 import { deviceRoutes } from './routes/devices.ts';
@@ -8,6 +9,7 @@ import type { RouteParts } from './routes/parts.ts';
 import { pipelineRoutes } from './routes/pipeline.ts';
 import { replayRoutes } from './routes/replays.ts';
 import { rollupRoutes } from './routes/rollups.ts';
+import { silenceRoutes } from './routes/silences.ts';
 import { viewRoutes } from './routes/views.ts';
 import { windowRoutes } from './routes/windows.ts';
 
@@ -19,6 +21,8 @@ const GROUPS = [
   rollupRoutes,
   replayRoutes,
   alertRoutes,
+  silenceRoutes,
+  alertRuleRoutes,
   commandRoutes,
   pipelineRoutes,
   liveRoutes,

@@ -7,6 +7,7 @@ import type { LiveHub } from '../../live/hub.ts';
 import type { AnswerCached } from '../../steps/answer-cached.ts';
 import type { AskLiveness } from '../../steps/ask-liveness.ts';
 import type { StatusCollector } from '../../steps/collect-status.ts';
+import type { AlertingStore } from '../../store/alerting.ts';
 import type { ReplayStore } from '../../store/replays.ts';
 import type { RollupStore } from '../../store/rollups.ts';
 import type { Store } from '../../store/store.ts';
@@ -21,6 +22,7 @@ export interface RouteParts {
   readonly status: StatusCollector;
   readonly hub: LiveHub;
   readonly replays: ReplayStore;
+  readonly alerting: AlertingStore;
   readonly commands: CommandStore;
   readonly desk: CommandDesk;
   /** Milliseconds; see `gateway.silentAfter`. */
