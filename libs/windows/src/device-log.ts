@@ -183,7 +183,7 @@ export class DeviceLog implements LineObserver {
     const i = this.names.length;
     this.names.push({ site, device });
     devices.set(device, i);
-    if (i === this.capacity) this.grow(Math.max(FIRST_CAPACITY, i * 2));
+    if (i === this.capacity) this.grow(Math.max(FIRST_CAPACITY, Math.ceil(i * 1.25)));
     return i;
   }
 

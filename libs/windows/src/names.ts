@@ -8,6 +8,8 @@ export interface Series extends SeriesInfo {
   unit: string | undefined;
   /** Number in the engine. */
   readonly index: number;
+  /** The series that its device got before. */
+  before: Series | undefined;
 }
 
 /** One device: its watermark decides for all its metrics. */
@@ -18,7 +20,9 @@ export class Device {
   readonly index: number;
   /** Ring of its publishes without an identity of their own; -1: none yet. */
   publishes = -1;
-  private readonly list: Series[] = [];
+  /** The newest of its series. An array of them, of one in most devices, would take 150 bytes more. */
+  private last: Series | undefined = undefined;
+  private count = 0;
   private byMetric: Map<string, Series> | null = null;
 
   constructor(site: string, device: string, index: number) {
@@ -29,15 +33,20 @@ export class Device {
 
   series(metric: string): Series | undefined {
     if (this.byMetric !== null) return this.byMetric.get(metric);
-    for (const one of this.list) if (one.metric === metric) return one;
-    return undefined;
+    let one = this.last;
+    while (one !== undefined && one.metric !== metric) one = one.before;
+    return one;
   }
 
   add(series: Series): void {
-    this.list.push(series);
-    if (this.list.length > FEW)
-      this.byMetric ??= new Map(this.list.map((one): [string, Series] => [one.metric, one]));
-    this.byMetric?.set(series.metric, series);
+    series.before = this.last;
+    this.last = series;
+    if (++this.count <= FEW) return;
+    if (this.byMetric === null) {
+      this.byMetric = new Map();
+      for (let one = series.before; one !== undefined; one = one.before) this.byMetric.set(one.metric, one);
+    }
+    this.byMetric.set(series.metric, series);
   }
 }
 

@@ -319,7 +319,8 @@ export class PartitionState {
     const index = this.engine.addSeries(device.index);
     if (this.arrivals.make() !== index) throw new Error('a series has one ring of arrivals');
     const metric = this.devices.metric(name) ?? name;
-    const series: Series = { id, site: device.site, device: device.device, metric, unit: undefined, index };
+    const { site, device: owner } = device;
+    const series: Series = { id, site, device: owner, metric, unit: undefined, index, before: undefined };
     device.add(series);
     this.series.push(series);
     return series;
