@@ -48,6 +48,15 @@ export async function askGateway<T>(
   return (await request<T>(options, path, parameters, {}, timeoutMs)).body;
 }
 
+/** An answer that is bytes and no JSON. Throws as `askGateway` does. */
+export async function askGatewayBytes(
+  options: GatewayOptions,
+  path: string,
+  parameters: Parameters = {},
+): Promise<Buffer> {
+  return (await request<Buffer>(options, path, parameters, {}, 30_000)).body;
+}
+
 /** Has the gateway change something, in the name of the caller. Throws as `askGateway` does. */
 export function tellGateway<T>(
   options: GatewayOptions,
@@ -79,7 +88,7 @@ async function request<T>(
   let body: unknown;
   try {
     response = await fetch(url, { ...init, signal: AbortSignal.timeout(timeoutMs) });
-    body = response.status === 204 ? undefined : await response.json();
+    body = await bodyOf(response);
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
     throw new WeirError(
@@ -97,4 +106,10 @@ async function request<T>(
     'data',
     `Asking the gateway for ${url.pathname}: ${detail ?? title ?? `status ${response.status}`}${parts}`,
   );
+}
+
+function bodyOf(response: Response): Promise<unknown> {
+  if (response.status === 204) return Promise.resolve(undefined);
+  const isBytes = response.headers.get('content-type') === 'application/octet-stream';
+  return isBytes ? response.arrayBuffer().then((all) => Buffer.from(all)) : response.json();
 }
