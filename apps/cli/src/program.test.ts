@@ -57,6 +57,10 @@ test('wrong usage ends with 2 and a sentence on standard error', async () => {
     ['fleet', 'run', '--devices', 'many'],
     ['fleet', 'run', '--duration', '5'],
     ['device', 'add', 'plant/1', 'd'],
+    ['alerts', 'ack', 'x'],
+    ['alerts', 'silence', 'plant-1', '--for', '2h', '--why', 'x'],
+    ['alerts', 'silence', 'site=plant-1', '--why', 'x'],
+    ['alerts', 'remove-rule', 'hot', '--why', 'x'],
     ['archive', 'ls', '--from', 'yesterday'],
     [],
   ]) {

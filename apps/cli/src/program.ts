@@ -1,6 +1,7 @@
 import { errorMessage, WeirError } from '@weir/flow';
 import { Command, CommanderError } from 'commander';
 import manifest from '../../../package.json' with { type: 'json' };
+import { alertsCommand } from './commands/alerts.ts';
 import { archiveCommand } from './commands/archive.ts';
 import { auditCommand } from './commands/audit.ts';
 import { commandCommand } from './commands/command.ts';
@@ -47,6 +48,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     commandCommand,
     fleetCommand,
     queryCommand,
+    alertsCommand,
     archiveCommand,
     auditCommand,
     dlqCommand,
