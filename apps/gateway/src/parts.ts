@@ -20,6 +20,7 @@ import { viewApp, viewMinio } from './status/probe.ts';
 import type { KafkaView } from './status/snapshot.ts';
 import { groupView, type Sources } from './steps/collect-status.ts';
 import { type AlertingStore, alertingStore } from './store/alerting.ts';
+import { type LetterStore, letterStore } from './store/letters.ts';
 import { type ReplayStore, replayStore } from './store/replays.ts';
 import { type RollupStore, rollupStore } from './store/rollups.ts';
 import { sqlStore } from './store/sql.ts';
@@ -31,6 +32,7 @@ export interface Parts {
   readonly store: Store;
   readonly rollups: RollupStore;
   readonly replays: ReplayStore;
+  readonly letters: LetterStore;
   readonly alerting: AlertingStore;
   readonly cache: Cache;
   readonly sources: Sources;
@@ -65,6 +67,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
     requestTimeoutMs: 5_000,
   });
   const topology = kafkaTopology(config.namespace);
+  const letters = letterStore(database, config, log);
   const rabbitmq = { url: config.rabbitmq.url, heartbeatMs: config.rabbitmq.heartbeat, log };
   const broadcast = openBroadcast({ ...rabbitmq, name: 'weir gateway, broadcast' });
   const publisher = openPublisher({ ...rabbitmq, name: 'weir gateway, commands' });
@@ -99,6 +102,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
     store,
     rollups: rollupStore(database, groupings(config.rollups.by, config.devices)),
     replays: replayStore(database, config.deadLetters),
+    letters,
     alerting: alertingStore(database, config.alerter),
     cache,
     commands,
@@ -124,7 +128,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
     close: async () => {
       await Promise.all([desk.stop(), commandEvents.stop(), broadcast.stop()]);
       cache.close();
-      await Promise.all([admin.close(), database.close(), publisher.close()]);
+      await Promise.all([admin.close(), database.close(), publisher.close(), letters.close()]);
     },
   };
 }

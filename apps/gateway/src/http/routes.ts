@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { alertRuleRoutes } from './routes/alert-rules.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { commandRoutes } from './routes/commands.ts';
+import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { expressionRoutes } from './routes/expressions.ts';
 import { liveRoutes } from './routes/live.ts';
@@ -19,6 +20,7 @@ const GROUPS = [
   viewRoutes,
   expressionRoutes,
   rollupRoutes,
+  deadLetterRoutes,
   replayRoutes,
   alertRoutes,
   silenceRoutes,

@@ -8,6 +8,7 @@ import type { AnswerCached } from '../../steps/answer-cached.ts';
 import type { AskLiveness } from '../../steps/ask-liveness.ts';
 import type { StatusCollector } from '../../steps/collect-status.ts';
 import type { AlertingStore } from '../../store/alerting.ts';
+import type { LetterStore } from '../../store/letters.ts';
 import type { ReplayStore } from '../../store/replays.ts';
 import type { RollupStore } from '../../store/rollups.ts';
 import type { Store } from '../../store/store.ts';
@@ -22,6 +23,7 @@ export interface RouteParts {
   readonly status: StatusCollector;
   readonly hub: LiveHub;
   readonly replays: ReplayStore;
+  readonly letters: LetterStore;
   readonly alerting: AlertingStore;
   readonly commands: CommandStore;
   readonly desk: CommandDesk;
