@@ -34,6 +34,8 @@ export async function readTopic(
   visit: (record: {
     partition: number;
     offset: bigint;
+    /** When it was sent, epoch milliseconds. */
+    timestamp: number;
     value: Buffer;
     headers: Record<string, string>;
   }) => void,
@@ -65,7 +67,8 @@ export async function readTopic(
             const headers = Object.fromEntries(
               Object.entries(message.headers ?? {}).map(([key, value]) => [key, String(value)]),
             );
-            visit({ partition, offset, value: message.value ?? Buffer.alloc(0), headers });
+            const value = message.value ?? Buffer.alloc(0);
+            visit({ partition, offset, timestamp: Number(message.timestamp), value, headers });
             if (offset + 1n >= end) open.delete(partition);
             if (open.size === 0) resolve();
           },

@@ -33,7 +33,7 @@ export {
   whereOf,
 } from './select.ts';
 export * from './tasks.ts';
-export { batchSize, Pace } from './tasks-pace.ts';
+export { batchSize, chunkSize, Pace } from './tasks-pace.ts';
 export { guard, PlanSum, type Verdict } from './tasks-plan.ts';
 export {
   commandTask,

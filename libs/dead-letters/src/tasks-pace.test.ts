@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { batchSize, Pace } from './tasks-pace.ts';
+import { batchSize, chunkSize, Pace } from './tasks-pace.ts';
 
 const BURST_MS = 1_000;
 const rates = fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 51, max: 20_000 }));
@@ -69,6 +69,7 @@ test('work that takes less time than its units is made up for: the rate is kept 
   );
 });
 
-test('a batch is a tenth of a second, at least one letter and at most 500', () => {
+test('a batch is a tenth of a second, a chunk a second, each at least one letter and at most 500', () => {
   assert.deepEqual([1, 10, 11, 50, 2_000, 1e6].map(batchSize), [1, 1, 2, 5, 200, 500]);
+  assert.deepEqual([1, 10, 499, 1e6].map(chunkSize), [1, 10, 499, 500]);
 });

@@ -32,7 +32,12 @@ export class Pace {
 
 const MOST = 500;
 
-/** Units to take at a time: about ten times a second, at most 500. */
+/** Units to send at a time: about ten times a second, at most 500. */
 export function batchSize(rate: number): number {
   return Math.max(1, Math.min(MOST, Math.ceil(rate / 10)));
+}
+
+/** Units to book at a time: about once a second, at most 500. */
+export function chunkSize(rate: number): number {
+  return Math.max(1, Math.min(MOST, Math.ceil(rate)));
 }

@@ -12,6 +12,8 @@ export interface ReplayParts {
   readonly send: ReturnType<typeof sendLetters>;
   readonly look: (destination: string) => Promise<Health>;
   readonly events: ReplayEvents;
+  /** Aborts when even the last bookkeeping has to be given up. */
+  readonly giveUp: AbortSignal;
   /**
    * A transaction that counts only while this process holds the lease, tried again until it is through. Its work may
    * run twice, also when the first COMMIT did happen. Throws `WEIR_FENCED` when another process has taken over.
@@ -25,8 +27,9 @@ export const isFenced = (error: unknown): boolean =>
   error instanceof WeirError && error.code === 'WEIR_FENCED';
 
 export function withLease(
-  parts: Omit<ReplayParts, 'write' | 'insist'>,
+  parts: Omit<ReplayParts, 'write' | 'insist' | 'giveUp'>,
   lease: Pick<Lease, 'job' | 'token'>,
+  giveUp: AbortSignal,
 ): ReplayParts {
   const { database, events } = parts;
   const insist = <T>(doing: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
@@ -37,6 +40,7 @@ export function withLease(
     });
   return {
     ...parts,
+    giveUp,
     insist,
     write: (doing, signal, work) => insist(doing, signal, () => fenced(database, lease, doing, work)),
   };

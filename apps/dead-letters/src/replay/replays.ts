@@ -28,6 +28,8 @@ export function startReplays(context: AppContext, { database, bytes }: Parts): v
   const producer = openProducer(kafka);
   const { url, heartbeat: heartbeatMs } = config.rabbitmq;
   const publisher = openPublisher({ url, heartbeatMs, name: 'weir dead-letters, replays', log });
+  // The first letters of a replay need not wait for them; who is away now is asked again then.
+  for (const client of [producer, publisher]) client.connect().catch(() => undefined);
   const makeMessage = makeMessages({
     readings: topics.readings,
     templates: config.edge.topics,

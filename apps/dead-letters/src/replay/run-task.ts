@@ -2,10 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   batchSize,
   type Claim,
+  chunkSize,
   claimItems,
   countReturns,
   type FullLetter,
-  findTask,
   fullLetters,
   leaveRunning,
   type OpenItem,
@@ -22,8 +22,6 @@ import type { Prepared } from './prepare-letters.ts';
 
 /** Time between two looks at the destinations, and at letters that come back. */
 const LOOK_MS = 2_000;
-/** Waits are cut into parts of this length, so that a pause is noticed. */
-const NAP_MS = 500;
 
 /** An item with its letter; null when the index does not have it any more. */
 interface Work {
@@ -37,9 +35,9 @@ interface Ready {
 
 /**
  * Makes a step that sends the letters of a running task, in their order and at its rate, until there are none left or
- * somebody pauses it; it pauses itself as well. For each batch: count and claim in one transaction, send, wait for the
- * confirms, settle in another. Killed between the two, the letters that were claimed are sent once more with the same
- * count and identity; every other point loses and repeats nothing.
+ * somebody pauses it; it pauses itself as well. For each second: count and claim letters in one transaction, send them,
+ * wait for the confirms, settle in another. Killed between the two, the letters that were claimed are sent once more
+ * with the same count and identity; at every other point nothing is lost or repeated.
  */
 export function runTask(parts: ReplayParts) {
   const { database, write, insist, events } = parts;
@@ -81,35 +79,44 @@ export function runTask(parts: ReplayParts) {
     }));
   }
 
-  /** Sends what is ready, and says what came of it. */
-  async function deliver(ready: readonly Ready[], signal: AbortSignal): Promise<Settlement[]> {
-    const failures = await parts.send(
-      ready.map(({ outgoing }) => outgoing),
-      signal,
-    );
-    return ready.map(({ work: { item } }, index) => ({
-      position: item.position,
-      letter: item.letter,
-      why: failures.get(index) ?? null,
-      again: item.state === 'sending',
-    }));
+  /** Sends what is ready at the pace of the task; tells of each batch what came of it. */
+  async function deliver(
+    task: ReplayTask,
+    ready: readonly Ready[],
+    pace: Pace,
+    signal: AbortSignal,
+    settle: (settlement: Settlement) => void,
+  ): Promise<void> {
+    const size = batchSize(task.rate);
+    for (let at = 0; at < ready.length; at += size) {
+      const part = ready.slice(at, at + size);
+      const wait = pace.wait(performance.now());
+      if (wait > 0) await delay(wait, undefined, { signal });
+      pace.take(part.length, performance.now());
+      const failures = await parts.send(
+        part.map(({ outgoing }) => outgoing),
+        signal,
+      );
+      for (const [index, { work }] of part.entries()) {
+        const { position, letter, state } = work.item;
+        settle({ position, letter, why: failures.get(index) ?? null, again: state === 'sending' });
+      }
+    }
   }
 
-  async function batch(
+  /** Claims and sends a chunk; false when the task does not run any more. */
+  async function chunk(
     task: ReplayTask,
     items: readonly OpenItem[],
     pace: Pace,
     signal: AbortSignal,
   ): Promise<boolean> {
     const works = await insist('reading letters of a replay', signal, () => load(task, items));
-    const sends = works.filter(({ prepared }) => prepared?.verdict.kind === 'send').length;
-    if (!(await rest(task, pace, signal))) return false;
     const claims = works.flatMap(claimOf);
     const claimed = await write('claiming letters of a replay', signal, (transaction) =>
       claimItems(transaction, task, claims),
     );
     if (claimed === null) return false;
-    pace.take(sends, performance.now());
     for (const to of ['skipped', 'parked', 'failed'] as const)
       events.moved(to, claims.filter((claim) => claim.to === to && claimed.has(claim.position)).length);
     const ready = works.flatMap((work): Ready[] => {
@@ -117,33 +124,30 @@ export function runTask(parts: ReplayParts) {
       const mine = work.item.state === 'sending' || claimed.has(work.item.position);
       return outgoing !== null && mine && !hasReturned(work) ? [{ work, outgoing }] : [];
     });
-    const settlements = [...works.flatMap(settledAlready), ...(await deliver(ready, signal))];
-    if (settlements.length === 0) return true;
-    await write('settling letters of a replay', signal, (transaction) =>
+    const settlements = works.flatMap(settledAlready);
+    try {
+      await deliver(task, ready, pace, signal, (settlement) => settlements.push(settlement));
+    } finally {
+      // At a stop too: what has arrived is not sent again by the next start.
+      await settleAll(task, settlements);
+    }
+    return true;
+  }
+
+  async function settleAll(task: ReplayTask, settlements: readonly Settlement[]): Promise<void> {
+    if (settlements.length === 0) return;
+    await write('settling letters of a replay', parts.giveUp, (transaction) =>
       settleItems(transaction, task.id, settlements),
     );
     const sent = settlements.filter(({ why }) => why === null);
     events.moved('failed', settlements.length - sent.length);
     events.moved('resent', sent.filter(({ again }) => again).length);
     events.moved('sent', sent.filter(({ again }) => !again).length);
-    return true;
-  }
-
-  /** Waits for the pace; false when the task does not run any more. */
-  async function rest(task: ReplayTask, pace: Pace, signal: AbortSignal): Promise<boolean> {
-    for (;;) {
-      const wait = pace.wait(performance.now());
-      if (wait === 0) return true;
-      await delay(Math.min(wait, NAP_MS), undefined, { signal });
-      if (wait <= NAP_MS) return true;
-      const now = await insist('reading a replay', signal, () => findTask(database, task.id));
-      if (now?.state !== 'running') return false;
-    }
   }
 
   return async function runTask(task: ReplayTask, signal: AbortSignal): Promise<void> {
     const pace = new Pace(task.rate, performance.now());
-    const size = batchSize(task.rate);
+    const size = chunkSize(task.rate);
     const destinations = await insist('reading where a replay sends to', signal, () =>
       openDestinations(database, task.id),
     );
@@ -171,7 +175,7 @@ export function runTask(parts: ReplayParts) {
           return;
         }
       }
-      if (!(await batch(task, items, pace, signal))) return;
+      if (!(await chunk(task, items, pace, signal))) return;
     }
   };
 }

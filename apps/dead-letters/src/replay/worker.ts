@@ -18,7 +18,7 @@ export interface WorkerOptions {
   readonly url: string;
   /** Shown in the table `maintenance`. */
   readonly holder: string;
-  readonly parts: Omit<ReplayParts, 'write' | 'insist'>;
+  readonly parts: Omit<ReplayParts, 'write' | 'insist' | 'giveUp'>;
   /** Called every few seconds. */
   readonly applyPolicies: () => Promise<void>;
   /** An error that is a bug. */
@@ -29,6 +29,8 @@ export interface WorkerOptions {
 const POLL_MS = 500;
 const POLICY_MS = 2_000;
 const TIDY_MS = 60_000;
+/** At a stop the last bookkeeping gets this long; what it misses is sent once more by the next start. */
+const LAST_MS = 5_000;
 /** Tasks at a time; others wait for their turn. */
 const MOST = 4;
 const TIDY = { planMs: 24 * 3_600_000, itemsMs: 30 * 24 * 3_600_000 };
@@ -59,10 +61,13 @@ export async function replayWorker(options: WorkerOptions, signal: AbortSignal):
 /** Works until the signal aborts, and then until every step has ended. Throws when another process has taken over. */
 async function holdLease(options: WorkerOptions, lease: Lease, signal: AbortSignal): Promise<void> {
   const { applyPolicies, fatal } = options;
-  const parts = withLease(options.parts, lease);
-  const { database, events } = parts;
   const takenOver = new AbortController();
   const ending = AbortSignal.any([signal, takenOver.signal]);
+  const giveUp = new AbortController();
+  lease.lost.addEventListener('abort', () => giveUp.abort());
+  ending.addEventListener('abort', () => setTimeout(() => giveUp.abort(), LAST_MS).unref());
+  const parts = withLease(options.parts, lease, giveUp.signal);
+  const { database, events } = parts;
   const running = new Map<string, Promise<void>>();
   const steps = { planning: planTask(parts), running: runTask(parts) };
 
