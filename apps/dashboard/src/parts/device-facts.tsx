@@ -8,12 +8,7 @@ export function DeviceFacts({ of }: { of: Summary }) {
   const { liveness, watermark, clock, sequence, readings } = of;
   return (
     <dl class="facts">
-      <Fact name="Device" state={liveness.state}>
-        {LIVENESS[liveness.state]}
-        {liveness.state === 'silent' && liveness.lastSeen !== null && (
-          <span class="muted"> last heard {span(now.value - Date.parse(liveness.lastSeen))} ago</span>
-        )}
-      </Fact>
+      <Life of={liveness} />
       {watermark !== null && (
         <Fact name="Complete up to" help="The watermark: every window that ends before it is stored.">
           <span data-watermark={watermark}>{timeOfDay(Date.parse(watermark))}</span>
@@ -40,6 +35,30 @@ export function DeviceFacts({ of }: { of: Summary }) {
         </Fact>
       )}
     </dl>
+  );
+}
+
+/** As its own rhythm tells, when the alerter knows it; else by how long ago its row was written. */
+function Life({ of: { state, lastSeen, detector } }: { of: Summary['liveness'] }) {
+  const judged = detector !== null && detector.phi !== null ? detector : null;
+  const shown = judged === null ? state : judged.state === 'suspect' ? 'silent' : 'online';
+  const heard = detector?.lastHeard ?? lastSeen;
+  return (
+    <Fact
+      name="Device"
+      state={shown}
+      help="φ: how surprising its silence is by its own rhythm; 8 and more is silent."
+    >
+      {LIVENESS[shown]}
+      {judged !== null && judged.phi !== null && judged.periodMs !== null && (
+        <span class="muted" data-phi={judged.phi}>
+          {` φ ${judged.phi < 10 ? judged.phi.toFixed(1) : Math.round(judged.phi)}, every ${fineSpan(judged.periodMs)}`}
+        </span>
+      )}
+      {shown === 'silent' && heard !== null && (
+        <span class="muted"> last heard {span(now.value - Date.parse(heard))} ago</span>
+      )}
+    </Fact>
   );
 }
 
