@@ -1,7 +1,13 @@
 import { once } from 'node:events';
 import { mergeRules } from '@weir/alerts';
 import type { Config } from '@weir/config';
-import { type Consumer, type Delivery, openConsumer, type Publisher } from '@weir/connect-rabbitmq';
+import {
+  type Consumer,
+  type Delivery,
+  openBroadcast,
+  openConsumer,
+  type Publisher,
+} from '@weir/connect-rabbitmq';
 import { type Database, listRules } from '@weir/connect-timescale';
 import type { Check, Logger, Metrics } from '@weir/observe';
 import { QUEUES } from '@weir/topology';
@@ -46,6 +52,7 @@ export function leadAlerts(options: LeadOptions) {
   const lanes = openLanes(config.alerter, publisher);
   const notifyEvents = new NotifyEvents(log, metrics);
   const livenessEvents = new LivenessEvents(log, metrics);
+  const broadcast = openBroadcast({ url, heartbeatMs, name: `weir alerter ${holder}, broadcast`, log });
   let consumers: readonly Consumer[] | null = null;
   let liveness: LivenessWatch | null = null;
 
@@ -73,6 +80,7 @@ export function leadAlerts(options: LeadOptions) {
       const watch = await watchLiveness({
         ...{ settings: config.alerter.liveness, engine, events: livenessEvents, ended, fatal },
         store: livenessStore(database),
+        announce: () => broadcast.tell({ kind: 'watching' }),
         listening: () => consumers?.every(({ consuming }) => consuming) ?? false,
         onProgress: (said, queue) => time?.progress(said, queue),
       });
@@ -120,7 +128,7 @@ export function leadAlerts(options: LeadOptions) {
     return missing === undefined || (missing.lastError?.message ?? 'not subscribed');
   };
   const close = async (): Promise<void> => {
-    await Promise.all(lanes.map(({ lane }) => lane.destination.close()));
+    await Promise.all([broadcast.stop(), ...lanes.map(({ lane }) => lane.destination.close())]);
   };
   return {
     lead,

@@ -44,10 +44,11 @@ export const startOutside: StartOutside = async (context, parts) => {
   });
   // Somebody who was shut out is out at once, not at the next refresh.
   broadcast.hear('credentials', () => void credentials?.refresh());
+  const progress = new ProgressReporter({ intake, alive: broker.alive });
+  broadcast.hear('watching', () => progress.watched());
   const commands = await startCommands(context, { broker, intake, events, broadcast });
   broadcast.start();
   const forwarders = startForwarders(context, spool, intake.clock);
-  const progress = new ProgressReporter({ intake, alive: broker.alive });
   progress.start();
   return {
     status: forwarders.status,

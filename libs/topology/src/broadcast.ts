@@ -9,5 +9,7 @@ export type BroadcastMessage =
   | { readonly kind: 'command-taken'; readonly edge: string; readonly id: string }
   /** Device credentials changed: edges read them at once. */
   | { readonly kind: 'credentials' }
+  /** An alerter watches devices, every two seconds: edges tell it often how far they are. */
+  | { readonly kind: 'watching' }
   /** Somebody changed what the API shows: gateways answer no question that begins with `what` from the cache. */
   | { readonly kind: 'changed'; readonly what: string };

@@ -17,6 +17,7 @@ import { scanHeartbeats } from './scan-heartbeats.ts';
 
 const TICK_MS = 1_000;
 const SAVE_EVERY_TICKS = 10;
+const ANNOUNCE_EVERY_TICKS = 2;
 const SAVE_ROWS = 2_000;
 /** Observations of one transaction. */
 const OBSERVATIONS = 1_000;
@@ -34,6 +35,8 @@ export interface WatchLivenessOptions {
   readonly listening: () => boolean;
   /** Told as well how far edges are. */
   readonly onProgress: (said: EdgeProgress, queue: HeartbeatQueue) => void;
+  /** Says to the edges that somebody watches. */
+  readonly announce: () => Promise<void>;
   readonly ended: AbortSignal;
   readonly fatal: (doing: string, error: unknown) => never;
 }
@@ -61,7 +64,7 @@ const HEARTBEATS: Readonly<Record<string, HeartbeatQueue>> = {
 
 /** Begins with what an earlier alerter has saved and with the alerts that are open. */
 export async function watchLiveness(options: WatchLivenessOptions): Promise<LivenessWatch> {
-  const { settings, engine, store, events, listening, ended, fatal } = options;
+  const { settings, engine, store, events, listening, announce, ended, fatal } = options;
   const now = (): number => performance.now();
   const retry = <T>(work: () => Promise<T>): Promise<T> =>
     retrying(work, { ...BACKOFF, signal: ended, onRetry: (error) => events.databaseAway(error) });
@@ -136,6 +139,8 @@ export async function watchLiveness(options: WatchLivenessOptions): Promise<Live
     judge();
     observe(liveness.judgeEdges(now(), Date.now(), listening()));
     events.counted(liveness.counts);
+    // an edge that misses it tells less often
+    if (ticks % ANNOUNCE_EVERY_TICKS === 0) announce().catch(() => undefined);
     ticks++;
     if (ticks % SAVE_EVERY_TICKS !== 0 || saving !== null) return;
     saving = begin('saving the rhythms of devices', save).finally(() => {

@@ -38,14 +38,28 @@ function bench() {
     reporter.tick();
     return said.splice(0).map(({ at, since }) => [at, since]);
   };
-  return { world, pass };
+  return { world, pass, watched: () => reporter.watched() };
 }
 
 test('an edge that listens tells how far it is, and since when', () => {
-  const { pass } = bench();
+  const { pass, watched } = bench();
+  watched();
   assert.deepEqual(pass(500), [[1_000_500, 1_000_500]]);
   assert.deepEqual(pass(500), [[1_001_000, 1_000_500]]);
   assert.deepEqual(pass(900), [[1_001_900, 1_000_500]]);
+});
+
+test('while no alerter watches it tells every ten seconds', () => {
+  const { pass, watched } = bench();
+  const told = (seconds: number): number => {
+    let count = 0;
+    for (let i = 0; i < seconds * 2; i++) count += pass(500).length;
+    return count;
+  };
+  assert.equal(told(100), 10);
+  watched();
+  assert.equal(told(29), 58);
+  assert.ok(told(100) <= 12);
 });
 
 test('while the spool takes nothing it tells nothing, and then begins anew', () => {
