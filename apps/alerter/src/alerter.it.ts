@@ -2,115 +2,12 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { alertId, Evaluator, ruleSet } from '@weir/alerts';
-import type { RuleOf } from '@weir/config/alert-rules';
-import {
-  applyTopology,
-  brokerTopology,
-  type Delivery,
-  manage,
-  type OutgoingMessage,
-  openConsumer,
-  openPublisher,
-  topologyDifferences,
-  vhostOf,
-} from '@weir/connect-rabbitmq';
-import { type AlertRow, migrate, openAlertQueries, openDatabase } from '@weir/connect-timescale';
-import { createLogger } from '@weir/observe';
-import { atEnd, cutProxy, isolated, type Scope, spawnApp, until } from '@weir/testkit';
-import { EXCHANGES, eventKey, QUEUES, type ReadingClass, TABLES, telemetryKey } from '@weir/topology';
-import { DEMO_CONFIG, demoRule, labelledWindows, recordedReadings } from './recording.fixture.ts';
-
-type ThresholdRule = RuleOf<'threshold'>;
-
-const MIGRATIONS = join(import.meta.dirname, '../../../infra/migrations');
-const SEEN = 'weir.test.alerts';
-const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
-
-interface Line {
-  readonly device: string;
-  readonly ts: number;
-  readonly value: number;
-}
-
-function telemetry(lines: readonly Line[], readingClass: ReadingClass = 'normal'): OutgoingMessage {
-  return {
-    exchange: EXCHANGES.telemetry.name,
-    key: telemetryKey(readingClass, 'plant-1', 'temperature'),
-    headers: { site: 'plant-1', metric: 'temperature', class: readingClass, count: lines.length },
-    contentType: 'application/x-ndjson',
-    body: Buffer.from(lines.map((line) => `${JSON.stringify({ ...line, at: line.ts })}\n`).join('')),
-  };
-}
-
-/** Everything a test needs: the servers with the schema, a publisher, and what arrives on weir.alerts. */
-async function bench(t: Scope, rules?: readonly object[]) {
-  const space = await isolated(t, { rabbitmq: true, timescale: true });
-  await migrate(space.timescaleUrl, MIGRATIONS);
-  await applyTopology({ url: space.rabbitmqUrl });
-  await applyTopology(
-    { url: space.rabbitmqUrl },
-    {
-      exchanges: [],
-      queues: [
-        {
-          name: SEEN,
-          arguments: { 'x-queue-type': 'quorum' },
-          bindings: [{ exchange: EXCHANGES.alerts.name, key: '' }],
-        },
-      ],
-    },
-  );
-  let config = DEMO_CONFIG;
-  if (rules !== undefined) {
-    config = join(space.folder, 'weir.yaml');
-    writeFileSync(config, JSON.stringify({ alerter: { rules } }));
-  }
-  const publisher = openPublisher({ url: space.rabbitmqUrl, log });
-  const database = openDatabase({ url: space.timescaleUrl, log });
-  const messages: { id: string; headers: Delivery['headers']; alert: Record<string, unknown> }[] = [];
-  const listener = openConsumer({
-    url: space.rabbitmqUrl,
-    queue: SEEN,
-    prefetch: 100,
-    log,
-    handler: async ({ messageId = '', headers, body }) => {
-      messages.push({ id: messageId, headers, alert: JSON.parse(body.toString()) });
-      return 'ack';
-    },
-  });
-  listener.start();
-  atEnd(t, async () => {
-    await Promise.all([listener.stop(), publisher.close(), database.close()]);
-  });
-  const env = { ...space.env, WEIR_CONFIG: config };
-  return {
-    space,
-    env,
-    messages,
-    start: (more: Record<string, string> = {}) => spawnApp(t, 'alerter', { ...env, ...more }),
-    publish: async (batch: readonly OutgoingMessage[]) => {
-      assert.equal((await publisher.publish(batch)).size, 0);
-    },
-    rows: async (): Promise<readonly AlertRow[]> => {
-      const rows = await openAlertQueries(database).listAlerts({ limit: 1_000 });
-      return rows.toSorted((a, b) => a.startedAt.getTime() - b.startedAt.getTime() || (a.id < b.id ? -1 : 1));
-    },
-    /** Until the newest reading that a rule has evaluated of `device` is that of `ts`. */
-    evaluated: (device: string, ts: number) =>
-      until(
-        async () => {
-          const [row] = await database.query<{ last: string }>(
-            'reading the state of a rule',
-            `SELECT max(last_ts_ms)::text AS last FROM ${TABLES.alertRuleState} WHERE device = $1`,
-            [device],
-          );
-          return Number(row?.last) >= ts;
-        },
-        { deadlineMs: 60_000, what: `the readings of ${device} to be evaluated` },
-      ),
-  };
-}
+import { alertId } from '@weir/alerts';
+import { brokerTopology, manage, openConsumer, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
+import { atEnd, cutProxy, until } from '@weir/testkit';
+import { EXCHANGES, eventKey, QUEUES } from '@weir/topology';
+import { bench, expectedAlerts, hot, hotRule, last, log, telemetry, troubled } from './alerter.fixture.ts';
+import { demoRule, labelledWindows, recordedReadings } from './recording.fixture.ts';
 
 test('the replayed recording raises one alert, at the real failure of the machine', async (t) => {
   const { start, publish, rows, messages, evaluated } = await bench(t);
@@ -169,45 +66,6 @@ test('the replayed recording raises one alert, at the real failure of the machin
     /weir_alert_transitions_total\{severity="critical",state="firing",app="alerter"\} 1/,
   );
 });
-
-/** Readings whose alerts differ from device to device, with repeats and old ones among them. */
-function troubled(devices: number, steps: number): { messages: Line[][]; clean: Line[] } {
-  const begin = Date.parse('2026-02-01T00:00:00Z');
-  const clean: Line[] = [];
-  const messages: Line[][] = [];
-  for (let step = 0; step < steps; step++) {
-    const lines = Array.from({ length: devices }, (_, d) => ({
-      device: `d-${d}`,
-      ts: begin + step * 1_000,
-      value: (step + d * 7) % (20 + d) < 9 ? 90 : 20,
-    }));
-    clean.push(...lines);
-    messages.push(lines);
-    if (step % 10 === 9) messages.push(lines, messages[messages.length - 5] ?? lines);
-  }
-  return { messages, clean };
-}
-
-/** A message that changes no alert; the queue keeps the order, so what was published before it is done when it is. */
-const last = telemetry([{ device: 'last', ts: 1, value: 0 }]);
-
-/** Alerts by the pure rules from the readings in one piece, as text. */
-function expectedAlerts(rule: ThresholdRule, lines: readonly Line[]) {
-  const batch = { site: 'plant-1', metric: 'temperature', readings: lines };
-  const evaluator = new Evaluator(ruleSet([rule]), new Map());
-  evaluator.readings(batch);
-  return evaluator.changes
-    .filter(({ state }) => state !== 'vanished')
-    .map(({ id, state, startedAt, firedAt, resolvedAt }) => ({
-      ...{ id, state, startedAt, firedAt: firedAt ?? null, resolvedAt: resolvedAt ?? null },
-    }))
-    .toSorted((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1));
-}
-
-const hot = { id: 'hot', metric: 'temperature', above: 80, clear: 50, hold: '5s', severity: 'warning' };
-const hotRule: ThresholdRule = {
-  ...{ ...hot, kind: 'threshold', site: '*', device: '*', hold: 5_000, severity: 'warning', labels: {} },
-};
 
 test('kill -9 again and again: no alert is lost or doubled, and SIGTERM drains', async (t) => {
   const { start, publish, rows, messages, evaluated } = await bench(t, [hot]);

@@ -55,12 +55,16 @@ const pause = (signal: AbortSignal): Promise<void> =>
 
 /** Null: the stop came first. */
 async function acquire(
-  { url, holder, events, stopping }: LeadershipOptions,
+  { url, database, holder, events, stopping }: LeadershipOptions,
   resume: bigint | null,
 ): Promise<Lease | 'taken' | null> {
   while (!stopping.aborted) {
     try {
-      return (await acquireLease(url, 'alerter', holder, { silenceMs: SILENCE_MS, resume })) ?? 'taken';
+      const lease = await acquireLease(url, 'alerter', holder, { silenceMs: SILENCE_MS, resume });
+      if (lease !== null) return lease;
+      // A standby that could not write is none: /readyz goes by this connection.
+      await database.query('standing by', 'SELECT 1');
+      return 'taken';
     } catch (error) {
       if (!isTransient(error)) throw error;
       events.databaseAway(error, TAKE_OVER_MS);
