@@ -1,28 +1,13 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
-import { atEnd, CHECKOUT, spawnApp, until } from '@weir/testkit';
-import axe from 'axe-core';
-import { chromium, type Page } from 'playwright-core';
+import { spawnApp, until } from '@weir/testkit';
+import type { Page } from 'playwright-core';
 import { bench } from './gateway.fixture.ts';
+import { buildPage, type Look, openPage, overflow, textOf as text, violations } from './page.fixture.ts';
 
-const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
-if (!existsSync(CHROMIUM)) {
-  throw new Error(`${CHROMIUM} is missing: apt-get install -y chromium, or set CHROMIUM_PATH.`);
-}
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
-const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
-
-execFileSync(
-  process.execPath,
-  [join(CHECKOUT, 'node_modules/vite/bin/vite.js'), 'build', '--logLevel', 'warn'],
-  {
-    cwd: join(CHECKOUT, 'apps/dashboard'),
-    stdio: 'inherit',
-  },
-);
+buildPage();
 
 const scope = { after };
 const it = await bench(scope);
@@ -67,48 +52,7 @@ const publishing = setInterval(() => {
 }, 250);
 after(() => clearInterval(publishing));
 
-interface Look {
-  readonly width?: number;
-  readonly height?: number;
-  readonly scheme?: 'light' | 'dark';
-  readonly path?: string;
-}
-/** A page in a browser with an empty profile; the test fails when its console has an error. */
-async function open(t: TestContext, look: Look = {}): Promise<Page> {
-  const context = await chromium.launchPersistentContext(mkdtempSync(join(it.space.folder, 'browser-')), {
-    executablePath: CHROMIUM,
-    headless: true,
-    args: [...FLAGS, ...QUIET],
-    viewport: { width: look.width ?? 1280, height: look.height ?? 900 },
-    colorScheme: look.scheme ?? 'light',
-  });
-  const errors: string[] = [];
-  atEnd(t, async () => {
-    await context.close();
-    assert.deepEqual(errors, [], 'the console has no errors');
-  });
-  const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(30_000);
-  page.on('console', (message) => {
-    if (message.type() === 'error') errors.push(message.text());
-  });
-  page.on('pageerror', (error) => errors.push(error.message));
-  await page.goto(`${it.app.url}${look.path ?? '/'}`);
-  return page;
-}
-const text = async (page: Page, selector: string): Promise<string> =>
-  (await page.locator(selector).first().textContent()) ?? '';
-
-async function overflow(page: Page): Promise<number> {
-  // As text: the project's own types have no DOM.
-  return page.evaluate<number>('document.documentElement.scrollWidth - document.documentElement.clientWidth');
-}
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  return page.evaluate<string[]>(
-    'axe.run().then(({ violations }) => violations.map((one) => one.id + ": " + one.nodes.map((node) => node.html.slice(0, 160) + " " + node.any.map((any) => any.message).join(" ")).join(" | ")))',
-  );
-}
+const open = (t: TestContext, look: Look = {}): Promise<Page> => openPage(it, t, look);
 
 test('the figures and the live chart move, every stage has its state in words', async (t) => {
   const page = await open(t);
