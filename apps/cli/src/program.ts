@@ -14,6 +14,7 @@ import { queryCommand } from './commands/query.ts';
 import { rebuildCommand } from './commands/rebuild.ts';
 import { retentionCommand } from './commands/retention.ts';
 import { statusCommand } from './commands/status.ts';
+import { subscribeCommand, subscriptionsCommand } from './commands/subscribe.ts';
 import { topologyCommand } from './commands/topology.ts';
 import { traceCommand } from './commands/trace.ts';
 import { upCommand } from './commands/up.ts';
@@ -48,6 +49,8 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     commandCommand,
     fleetCommand,
     queryCommand,
+    subscribeCommand,
+    subscriptionsCommand,
     alertsCommand,
     archiveCommand,
     auditCommand,

@@ -35,6 +35,7 @@ export async function startGateway(context: AppContext): Promise<void> {
     commands,
     desk,
     broadcast,
+    subscriptions,
     start,
     close,
   } = openParts(context, hub, events);
@@ -73,6 +74,7 @@ export async function startGateway(context: AppContext): Promise<void> {
         hub,
         commands,
         desk,
+        subscriptions,
         liveness: askLiveness(alerterUrls(context)),
         silentAfter: config.gateway.silentAfter,
       });
@@ -82,6 +84,7 @@ export async function startGateway(context: AppContext): Promise<void> {
   await servePage(app, PAGE);
 
   context.onStop('accept', 'live clients', () => hub.close());
+  context.onStop('accept', 'readers of subscriptions', () => subscriptions.stop());
   context.onStop('settle', 'HTTP and WebSocket', () => app.close());
   context.onStop('flush', 'live feed', () => feed.stop());
   context.onStop('close', 'status', () => status.stop());

@@ -25,6 +25,7 @@ import { type ReplayStore, replayStore } from './store/replays.ts';
 import { type RollupStore, rollupStore } from './store/rollups.ts';
 import { sqlStore } from './store/sql.ts';
 import type { Store } from './store/store.ts';
+import { Subscriptions } from './subscriptions/subscriptions.ts';
 
 const COMMAND_EVENTS_IN_HAND = 100;
 
@@ -39,6 +40,7 @@ export interface Parts {
   readonly commands: CommandStore;
   readonly desk: CommandDesk;
   readonly broadcast: Broadcast;
+  readonly subscriptions: Subscriptions;
   /** Begins to send commands, to hear what became of them, and to hear what others say. */
   start(): void;
   close(): Promise<void>;
@@ -108,6 +110,10 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
     commands,
     desk,
     broadcast,
+    subscriptions: new Subscriptions({
+      database,
+      rabbitmq: { ...rabbitmq, managementUrl: config.rabbitmq.managementUrl },
+    }),
     start: () => {
       desk.start();
       commandEvents.start();

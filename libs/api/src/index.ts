@@ -12,6 +12,7 @@ export * from './replays.ts';
 export * from './rollups.ts';
 export * from './silences.ts';
 export * from './status.ts';
+export * from './subscriptions.ts';
 export * from './summary.ts';
 export * from './views.ts';
 export * from './windows.ts';

@@ -6,4 +6,5 @@ export * from './ports.ts';
 export * from './processes.ts';
 export * from './rabbitmq.ts';
 export * from './redis.ts';
+export * from './subscriptions.ts';
 export * from './timescale.ts';

@@ -35,6 +35,7 @@ export const TABLES = {
   replayItems: 'replay_items',
   idempotencyKeys: 'idempotency_keys',
   auditTrail: 'audit_trail',
+  subscriptions: 'subscriptions',
   alertDeliveries: 'alert_deliveries',
   alertDeliveriesPlanned: 'alert_deliveries_planned',
   notifierHealth: 'notifier_health',

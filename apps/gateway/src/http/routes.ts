@@ -11,6 +11,7 @@ import { pipelineRoutes } from './routes/pipeline.ts';
 import { replayRoutes } from './routes/replays.ts';
 import { rollupRoutes } from './routes/rollups.ts';
 import { silenceRoutes } from './routes/silences.ts';
+import { subscriptionRoutes } from './routes/subscriptions.ts';
 import { viewRoutes } from './routes/views.ts';
 import { windowRoutes } from './routes/windows.ts';
 
@@ -26,6 +27,7 @@ const GROUPS = [
   silenceRoutes,
   alertRuleRoutes,
   commandRoutes,
+  subscriptionRoutes,
   pipelineRoutes,
   liveRoutes,
 ];

@@ -12,6 +12,7 @@ import type { LetterStore } from '../../store/letters.ts';
 import type { ReplayStore } from '../../store/replays.ts';
 import type { RollupStore } from '../../store/rollups.ts';
 import type { Store } from '../../store/store.ts';
+import type { Subscriptions } from '../../subscriptions/subscriptions.ts';
 
 export interface RouteParts {
   readonly store: Store;
@@ -27,6 +28,7 @@ export interface RouteParts {
   readonly alerting: AlertingStore;
   readonly commands: CommandStore;
   readonly desk: CommandDesk;
+  readonly subscriptions: Subscriptions;
   /** Milliseconds; see `gateway.silentAfter`. */
   readonly silentAfter: number;
 }
