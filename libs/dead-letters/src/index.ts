@@ -23,6 +23,20 @@ export {
 } from './letter.ts';
 export { type NamedOrigin, type OriginReader, originReader } from './origin.ts';
 export {
+  type Depth,
+  expireRows,
+  forgetPack,
+  movePack,
+  type PackPart,
+  packDay,
+  packsBefore,
+  packsToClear,
+  partsOf,
+  readDepth,
+  tidyLetters,
+  unnamedPacks,
+} from './packs.ts';
+export {
   countLetters,
   findLetter,
   fullLetters,

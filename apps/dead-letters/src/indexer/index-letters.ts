@@ -6,10 +6,10 @@ import {
   knownLetters,
   type NewLetter,
   type Place,
+  packDay,
   returnLetters,
 } from '@weir/dead-letters';
 import { isTransient, retrying } from '@weir/flow';
-import { PACK_PREFIX } from '@weir/topology';
 import type { Parts } from '../parts.ts';
 import type { IndexerEvents } from './events.ts';
 import type { QueueMark } from './identities.ts';
@@ -31,8 +31,9 @@ export interface IndexOptions extends Pick<Parts, 'database' | 'store' | 'bucket
   readonly giveUp: AbortSignal;
 }
 
-const packKey = (): string =>
-  `${PACK_PREFIX}dt=${new Date().toISOString().slice(0, 10)}/${randomUUID()}.pack`;
+const packKey = (): string => `${packDay(new Date())}${randomUUID()}.pack`;
+/** After so long without rows a pack is stored anew: the sweep removes one that nothing names for a day. */
+const PUT_AGAIN_MS = 3_600_000;
 
 /**
  * Makes the step that takes letters into the index: their bytes as one object, then their rows in one transaction. A
@@ -59,7 +60,13 @@ export function indexLetters({ database, store, bucket, events, name, giveUp }: 
       else if (one.letter.replayCount > returned) back.push(one);
     }
     const { body, places } = pack([...fresh.values()]);
-    if (body.length > 0) await persist('put', () => store.put(bucket, places.object, body));
+    let storedAt = Number.NEGATIVE_INFINITY;
+    const put = async (): Promise<void> => {
+      if (body.length === 0 || performance.now() - storedAt < PUT_AGAIN_MS) return;
+      await persist('put', () => store.put(bucket, places.object, body));
+      storedAt = performance.now();
+    };
+    await put();
     const kept = [...fresh.values()].map(
       ({ id, letter, mark }): KeptLetter => ({
         id,
@@ -75,7 +82,10 @@ export function indexLetters({ database, store, bucket, events, name, giveUp }: 
     const returned =
       kept.length + back.length === 0
         ? []
-        : await persist('index', () => database.transaction('indexing dead letters', write));
+        : await persist('index', async () => {
+            await put();
+            return database.transaction('indexing dead letters', write);
+          });
     events.indexed({
       letters: [...fresh.values()].map(({ letter }) => letter),
       returned: returned.length,
