@@ -1,6 +1,7 @@
 export { composeEnvironment } from '../compose/environment.ts';
 export type { Credentials } from './credentials.ts';
 export { portOf, serverEnvironment } from './environment.ts';
+export { oneShot } from './launch.ts';
 export { isPortFree, type PortUse, portBusyMessage, requirePorts } from './ports.ts';
 export { identify, isSameProcess, type ProcessId, portHolder } from './proc.ts';
 export { type Provisioned, provision, provisionExtras, provisionToxiproxy } from './provision.ts';

@@ -224,6 +224,7 @@ export function openNotifications(options: NotificationsOptions): Notifications 
       ready.resolve();
     }
     await answerTests();
+    refresh();
     if (!changed && count % SLOW_TICKS !== 0) return;
     await transaction('looking after alerts that fire', async (sql) => {
       const inhibit = inhibitions();
@@ -232,7 +233,6 @@ export function openNotifications(options: NotificationsOptions): Notifications 
         if (repeatMs !== undefined) await planReminders(sql, lane.addressee, repeatMs, inhibit);
     });
     await showWaiting(database, lanes, events);
-    refresh();
   };
 
   const ticking = (async () => {
