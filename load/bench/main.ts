@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { errorMessage } from '@weir/flow';
+import { alerts } from './alerts.ts';
 import { anomaly } from './anomaly.ts';
 import { drain } from './drain.ts';
 import { engine } from './engine.ts';
@@ -20,6 +21,8 @@ Sends readings through edge, Kafka, windows, archive and RabbitMQ, all on this m
   --drain             the aggregator with a backlog in Kafka; with --series, --seconds and --runs
   --freshness         how soon windows can be read, with readings at a steady rate; with --devices, --hertz and
                       --watch (then 20000 devices at 1 Hz, 100 publishes of a connection unacknowledged)
+  --alerts            from the publish of a reading to the webhook of its alert, beside readings at a steady rate;
+                      --devices, --hertz, --watch as with --freshness
   --hertz N           readings of each device a second (default 1)
   --watch N           seconds for which windows are watched (default 60)
   --series N          series of the backlog, each at 1 Hz of event time (default 20000)
@@ -64,6 +67,7 @@ function options() {
         anomaly: { type: 'boolean', default: false },
         recordings: { type: 'string' },
         freshness: { type: 'boolean', default: false },
+        alerts: { type: 'boolean', default: false },
         hertz: { type: 'string', default: '1' },
         watch: { type: 'string', default: '60' },
         series: { type: 'string', default: '20000' },
@@ -140,17 +144,32 @@ async function main(): Promise<number> {
     return anomaly({ recordings, json, save, say: sayer() });
   }
   const payloads = payloadsOf(given.payload);
+  const steady = given.freshness || given.alerts;
   const readings = whole('readings', given.readings, 1_000, 10_000_000);
   const common = {
     warmUp: whole('warm-up', given['warm-up'], 0, 1_000_000),
     connections: whole('connections', given.connections, 1, 1_000),
-    window: whole('window', given.window ?? (given.freshness ? '100' : '20'), 1, 100),
-    devices: whole('devices', given.devices ?? (given.freshness ? '20000' : '1000'), 1, 100_000),
+    window: whole('window', given.window ?? (steady ? '100' : '20'), 1, 100),
+    devices: whole('devices', given.devices ?? (steady ? '20000' : '1000'), 1, 100_000),
   };
   if (common.devices < common.connections) throw new Usage('--devices is at least --connections.');
   const say = sayer();
   const dataDir = mkdtempSync(join(tmpdir(), 'weir-bench-'));
   const portOffset = whole('offset', given.offset, 0, 40_000);
+  if (given.alerts) {
+    const { stack: stackFile, profile, json, save } = given;
+    const code = await alerts({
+      ...{ ...common, dataDir, stackFile, portOffset, profile, json, save, say },
+      hertz: whole('hertz', given.hertz, 1, 1_000),
+      seconds: whole('watch', given.watch, 20, 200),
+    }).catch((error: unknown) => {
+      say(`Data and logs stay in ${dataDir}.`);
+      throw error;
+    });
+    if (given.keep || profile) say(`Data and logs stay in ${dataDir}.`);
+    else rmSync(dataDir, { recursive: true, force: true });
+    return code;
+  }
   const pipeline = await openPipeline({
     dataDir,
     stackFile: given.stack,

@@ -31,6 +31,8 @@ export interface PipelineOptions {
   /** stack.json of servers that run already and that nobody else uses; own servers when absent. */
   readonly stackFile: string | undefined;
   readonly portOffset: number;
+  /** Configuration of the apps; load/bench/weir.yaml when absent. */
+  readonly configFile?: string;
   /** Start the gateway too. */
   readonly gateway?: boolean;
   /** Write a CPU profile of each app into the folder of the logs when it ends. */
@@ -163,7 +165,7 @@ export async function openPipeline(options: PipelineOptions): Promise<Pipeline> 
       ...process.env,
       ...servers.env,
       ...(options.stackFile === undefined ? {} : { WEIR_NAMESPACE: `bench-${Date.now().toString(36)}` }),
-      WEIR_CONFIG: join(ROOT, 'load/bench/weir.yaml'),
+      WEIR_CONFIG: options.configFile ?? join(ROOT, 'load/bench/weir.yaml'),
       WEIR_EDGE__DIR: join(dataDir, 'edge'),
       WEIR_EDGE__SPOOL__DIR: join(dataDir, 'edge', 'spool'),
     };
