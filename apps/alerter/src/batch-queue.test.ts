@@ -14,7 +14,7 @@ test('what arrives together is one batch, the urgent first', async () => {
   });
   const results = await Promise.all([queue.add('a', false), queue.add('b', true), queue.add('c', false)]);
   assert.deepEqual(results, ['A', 'B', 'C']);
-  assert.deepEqual(batches, [['b', 'a', 'c']]);
+  assert.deepEqual(batches, [['b'], ['a', 'c']]);
 });
 
 test('one batch at a time; what comes meanwhile is the next, urgent overtakes what waits', async () => {
@@ -36,7 +36,28 @@ test('one batch at a time; what comes meanwhile is the next, urgent overtakes wh
   assert.deepEqual(batches, [['a', 'b']]);
   for (const gate of gates) gate.resolve();
   await Promise.all([...first, ...second]);
-  assert.deepEqual(batches, [['a', 'b'], ['e', 'c'], ['d']]);
+  assert.deepEqual(batches, [['a', 'b'], ['e'], ['c', 'd']]);
+});
+
+test('batches that take too long become smaller, and larger again', async () => {
+  const sizes: number[] = [];
+  let slow = true;
+  const queue = batchQueue<number, number>({
+    maxSize: 1_000,
+    sizeOf: () => 1,
+    targetMs: 1,
+    process: async (items) => {
+      sizes.push(items.length);
+      const until = performance.now() + 10;
+      while (slow && performance.now() < until);
+      return items;
+    },
+  });
+  await Promise.all(Array.from({ length: 30 }, (_, i) => queue.add(i, false)));
+  assert.deepEqual(sizes.slice(0, 3), [16, 1, 1]);
+  slow = false;
+  await Promise.all(Array.from({ length: 30 }, (_, i) => queue.add(i, false)));
+  assert.ok((sizes.at(-1) ?? 0) > 2);
 });
 
 test('a failed batch fails its items alone', async () => {

@@ -29,8 +29,8 @@ import { type TimeWatch, watchTime } from './steps/watch-time.ts';
 import { watchWindows } from './steps/watch-windows.ts';
 
 const RETRY = { stage: 'alerter' } as const;
-/** Bytes of messages that one transaction evaluates. */
-const BATCH_BYTES = 1 << 20;
+/** Bytes of messages that one transaction evaluates: some 2,500 readings, so that a critical one waits for few. */
+const BATCH_BYTES = 1 << 18;
 
 export interface LeadOptions {
   readonly config: Config;
@@ -95,6 +95,7 @@ export function leadAlerts(options: LeadOptions) {
       const telemetry = batchQueue({
         maxSize: BATCH_BYTES,
         sizeOf: (delivery: Delivery) => delivery.body.length,
+        targetMs: BATCH_TARGET_MS,
         process: watch.telemetry(
           evaluateTelemetry({ engine, heard: timed.heard, events, onDoubt: notifications.notify, ended }),
         ),
