@@ -194,14 +194,15 @@ function toQueue(letter: FullLetter, body: Buffer, history: Readonly<Record<stri
 
 /** Elements of an array payload that were stored when the rest of their line was buried. */
 function storedElements(letter: FullLetter, { original, current }: LetterBytes, edited: Envelope): number[] {
+  if (letter.reason === 'decode') return []; // nothing of it could be read
   let before: ReturnType<typeof readLine>;
   try {
     before = readLine(lineOf(original ?? current));
   } catch (error) {
-    if (isLineError(error)) return []; // nothing of it could be read
+    if (isLineError(error)) return [];
     throw error;
   }
-  if (before.readings.length === 0 || letter.reason === 'late') return [];
+  if (before.readings.length === 0) return [];
   const [was, is] = [before.envelope.payload, edited.payload];
   if (!Array.isArray(was) || !Array.isArray(is) || was.length !== is.length)
     throw new Refused('other elements of its payload are stored: an edit must keep their number');
