@@ -47,7 +47,7 @@ test('a device that falls silent is one alert; an edge, a broker or an alerter t
       what,
     });
   /** What must not happen has had every chance to. */
-  const longerThanSilence = (): Promise<void> => delay(8 * PERIOD_MS);
+  const longerThanSilence = (): Promise<void> => delay(7 * PERIOD_MS);
 
   const common = { port: 1883 + space.portOffset, site: SITE, periodMs: PERIOD_MS, jitter: 0.2 };
   const devices = Array.from(
@@ -68,7 +68,7 @@ test('a device that falls silent is one alert; an edge, a broker or an alerter t
 
   proxy.refuse();
   await alerter.kill('SIGKILL');
-  await delay(6 * PERIOD_MS);
+  await delay(5 * PERIOD_MS);
   proxy.admit();
   await alerter.restart();
   await longerThanSilence();

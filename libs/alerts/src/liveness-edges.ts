@@ -25,6 +25,8 @@ export interface Edge {
   advanced: boolean;
   /** The local, monotonic time at which it was last heard of, milliseconds. */
   toldAt: number;
+  /** Its devices were forgotten. */
+  gone: boolean;
   readonly marks: Partial<Record<HeartbeatQueue, EdgeProgress>>;
 }
 
@@ -43,7 +45,7 @@ export class EdgeClocks {
     if (number === undefined && this.all.length < MAX_EDGES) {
       number = this.all.length;
       const unknown = { upTo: Number.NaN, since: Number.NaN, joined: Number.POSITIVE_INFINITY };
-      this.all.push({ name, ...unknown, advanced: false, toldAt, marks: {} });
+      this.all.push({ name, ...unknown, advanced: false, toldAt, gone: false, marks: {} });
       this.#numbers.set(name, number);
     }
     return number;
@@ -56,6 +58,7 @@ export class EdgeClocks {
    */
   progress(edge: Edge, queue: HeartbeatQueue, said: EdgeProgress, now: number): boolean {
     edge.toldAt = now;
+    edge.gone = false;
     const before = edge.marks[queue];
     if (before !== undefined && said.hlc <= before.hlc) return false;
     edge.marks[queue] = said;

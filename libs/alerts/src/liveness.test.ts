@@ -209,6 +209,7 @@ test('an alert whose device is not known any more ends when the device is heard'
   const open = { rule: 'offline', site: 'plant', device: 'x', metric: '', lastTs: START };
   on.liveness.restoreOpen([open], 0);
   assert.equal(on.liveness.view('plant', 'x')?.state, 'suspect');
+  assert.deepEqual(on.liveness.takeUnsaved(10).kept, [], 'nothing is known to be kept');
   runUntil(on, START + 10_000, ['x']);
   assert.deepEqual(on.news(), ['-x@0.001']);
 });
@@ -286,6 +287,23 @@ test('an edge that tells nothing for 30 s is one alert, but not while nothing ca
   on.progress(START + MINUTE + 200_000, START + MINUTE + 200_000);
   assert.deepEqual(judge(201), ['-edge-silent edge-1']);
   assert.deepEqual(on.news(), [], 'and nothing of its devices');
+});
+
+test('an edge that was taken away is forgotten with its devices, and their alerts end', () => {
+  const on = bench();
+  runUntil(on, START + MINUTE, ['a', 'b']);
+  runUntil(on, START + 2 * MINUTE, ['b'], START + MINUTE + 500);
+  assert.deepEqual(on.news(), ['a@64.5']);
+  const judge = (days: number): string[] => {
+    const now = START + days * 24 * 60 * MINUTE;
+    on.told.push(...on.liveness.judgeEdges(now, now, true));
+    return on.told.splice(0).map(({ device, rule, met }) => `${met ? '' : '-'}${rule} ${device}`);
+  };
+  assert.deepEqual(judge(1), ['edge-silent edge-1']);
+  assert.deepEqual(judge(8), ['-offline a', '-edge-silent edge-1']);
+  assert.equal(on.liveness.takeForgotten().length, 2);
+  assert.equal(on.liveness.counts.devices, 0);
+  assert.deepEqual(judge(9), []);
 });
 
 test('a device whose site is not told is known by its name, as long as one site has it', () => {

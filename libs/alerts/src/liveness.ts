@@ -241,6 +241,13 @@ export class Liveness {
     this.#forgotten.push({ site: devices.siteOf(slot), device: devices.nameOf(slot) });
     devices.remove(slot);
   }
+  /** Nobody judges them any more: the time of their edge does not go on. */
+  #forgetDevicesOf(edge: number, at: number, found: Observation[]): void {
+    const { devices } = this;
+    for (let slot = 0; slot < devices.size; slot++) {
+      if (devices.edge[slot] === edge && devices.isUsed(slot)) this.#forget(slot, at, found);
+    }
+  }
   /** Devices that were forgotten since the last call. */
   takeForgotten(): readonly { readonly site: string; readonly device: string }[] {
     const taken = this.#forgotten;
@@ -256,10 +263,14 @@ export class Liveness {
    */
   judgeEdges(now: number, wall: number, listening: boolean): Observation[] {
     const found: Observation[] = [];
-    for (const edge of this.#edges.all) {
+    for (const [number, edge] of this.#edges.all.entries()) {
       if (edge.name === NO_SITE) continue;
       if (!listening && !this.#edgeWatches.some(({ told }) => told.has(edge.name))) edge.toldAt = now;
       const silent = now - edge.toldAt;
+      if (silent > this.#options.forgetMs && !edge.gone) {
+        edge.gone = true;
+        this.#forgetDevicesOf(number, wall, found);
+      }
       for (const { rule, told } of this.#edgeWatches) {
         const toldAt = told.get(edge.name);
         const series = { rule: rule.id, site: NO_SITE, device: edge.name, metric: '' };
@@ -312,7 +323,9 @@ export class Liveness {
   takeUnsaved(limit: number): { readonly slots: readonly number[]; readonly kept: readonly KeptDevice[] } {
     const { devices } = this;
     const slots = devices.takeUnsaved(limit);
-    const kept = slots.map((slot) => ({
+    // one that is known by its alert alone has nothing to keep
+    const heard = slots.filter((slot) => Number.isFinite(devices.lastHeard[slot]));
+    const kept = heard.map((slot) => ({
       site: devices.siteOf(slot),
       device: devices.nameOf(slot),
       edge: (this.#edges.all[devices.edge[slot] as number] as Edge).name,

@@ -4,8 +4,8 @@ import { TABLES } from '@weir/topology';
 
 /** What is known of devices, over restarts. Every call throws `WeirError`, transient when the database is away. */
 export interface LivenessStore {
-  /** Those that were heard last, at most `limit`. */
-  load(limit: number): Promise<readonly KeptDevice[]>;
+  /** Those that were heard since `from` (epoch milliseconds), the last ones first, at most `limit`; forgets older ones. */
+  load(from: number, limit: number): Promise<readonly KeptDevice[]>;
   save(devices: readonly KeptDevice[]): Promise<void>;
   forget(devices: readonly { readonly site: string; readonly device: string }[]): Promise<void>;
 }
@@ -16,7 +16,12 @@ interface Row extends Omit<KeptDevice, 'lastHeard'> {
 
 export function livenessStore(database: Runner): LivenessStore {
   return {
-    load: async (limit) => {
+    load: async (from, limit) => {
+      await database.query(
+        'forgetting devices',
+        `DELETE FROM ${TABLES.deviceLiveness} WHERE last_heard_ms < $1`,
+        [Math.round(from)],
+      );
       const rows = await database.query<Row>(
         'reading the rhythms of devices',
         `SELECT site, device, edge, last_heard_ms::text, history FROM ${TABLES.deviceLiveness}

@@ -77,7 +77,7 @@ export async function watchLiveness(options: WatchLivenessOptions): Promise<Live
   const followRules = (): void => liveness.setRules(rules.ofKind('offline'), rules.ofKind('edge-silent'));
   followRules();
 
-  const kept = await retry(() => store.load(settings.maxDevices));
+  const kept = await retry(() => store.load(Date.now() - settings.forget, settings.maxDevices));
   liveness.restore(kept, now());
   for (const { id } of [...rules.ofKind('offline'), ...rules.ofKind('edge-silent')]) {
     const known = await retry(() => engine.seriesOf(id));
