@@ -67,12 +67,21 @@ function render(answer: Summary): string {
   ].join('\n');
 }
 
+function lifeOf(detector: Summary['liveness']['detector']): string {
+  if (detector === null) return '';
+  const { state, phi, periodMs, intervals } = detector;
+  if (periodMs === null) return `heartbeats: ${state}, ${intervals} intervals known`;
+  const suspicion = phi === null ? '' : `, suspicion ${number(phi, 1)} (8 is offline)`;
+  return `heartbeats: ${state}, every ${number(periodMs)} ms${suspicion}`;
+}
+
 function facts({ device, site, liveness, watermark, clock, sequence, readings }: Summary): string[] {
   const lines = [
     `${device} at ${site}: ${liveness.state}`,
     liveness.lastSeen === null
       ? ''
       : `last seen ${liveness.lastSeen}${liveness.silentForSeconds === null ? '' : `, ${number(liveness.silentForSeconds)} s ago`}`,
+    lifeOf(liveness.detector),
     watermark === null ? '' : `windows complete up to ${watermark}`,
     clock === null
       ? ''
