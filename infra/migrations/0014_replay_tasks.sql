@@ -70,6 +70,7 @@ SELECT id, started_at, by, why, filter, 1000000, 1000000, true,
        CASE WHEN finished_at IS NULL THEN 'ended before its time' ELSE 'every letter was sent' END,
        started_at, finished_at, letters
   FROM dead_letter_replays;
+DROP TABLE dead_letter_replays;
 
 -- The few letters that came back, for the tasks that sent them.
 CREATE INDEX dead_letters_returned ON dead_letters (id) WHERE returned_count > 0;

@@ -1,14 +1,5 @@
-import { WeirError } from '@weir/flow';
-import {
-  type DeadLetter,
-  ENVELOPE_CODEC,
-  forceLine,
-  parseDeadLetter,
-  type Replay,
-  replayHeaders,
-} from '@weir/reading';
-import { RECORD_HEADERS } from '@weir/topology';
-import type { LogReader, OutgoingRecord } from './types.ts';
+import { type DeadLetter, parseDeadLetter } from '@weir/reading';
+import type { LogReader } from './types.ts';
 
 /** A dead letter where it lies. */
 export interface StoredLetter {
@@ -50,28 +41,4 @@ export async function* readLetters(log: LogReader, range: LetterRange = {}): Asy
       }
     }
   }
-}
-
-/**
- * The record that brings the late readings of a letter back: its line, marked, into the partition that it came from.
- * Throws a data error when the letter does not say which readings it is about.
- */
-export function lateReplay(
-  { letter, key, value }: Pick<StoredLetter, 'letter' | 'key' | 'value'>,
-  replay: Replay,
-): OutgoingRecord {
-  const { kafka, readings } = letter;
-  if (kafka === undefined || readings === undefined)
-    throw new WeirError('WEIR_REJECTED', 'data', `dead letter ${letter.id} does not say where it came from`);
-  const forced = { offset: kafka.offset, readings, task: replay.task };
-  return {
-    partition: kafka.partition,
-    key,
-    value: Buffer.from(`${forceLine(value.toString('utf8'), forced)}\n`),
-    headers: {
-      [RECORD_HEADERS.codec]: ENVELOPE_CODEC,
-      [RECORD_HEADERS.count]: '1',
-      ...replayHeaders(letter, replay),
-    },
-  };
 }

@@ -22,7 +22,6 @@ export * from './offsets.ts';
 export * from './partition-writer.ts';
 export * from './queries.ts';
 export { type RowKeys, repairRollups, repairWindows } from './repair.ts';
-export * from './replays.ts';
 export * from './retention.ts';
 export * from './rollups.ts';
 export * from './rows.ts';

@@ -26,7 +26,6 @@ export const TABLES = {
   alertRuleState: 'alert_rule_state',
   alertTransitions: 'alert_transitions',
   forcedReadings: 'forced_readings',
-  deadLetterReplays: 'dead_letter_replays',
   deadLetters: 'dead_letters',
   deadLetterEdits: 'dead_letter_edits',
   deadLetterUnsettled: 'dead_letter_unsettled',
