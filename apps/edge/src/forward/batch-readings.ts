@@ -45,17 +45,13 @@ export interface RoutingSettings
 
 const KNOWN_PLACES = 10_000;
 
-/** The class of a reading; the doors have found out whether any reading of a publish is critical. */
-function readingClasses(settings: RoutingSettings, derived: readonly DerivedMetric[]) {
-  const isRuled = settings.classes.length > 0 || settings.criticalMetrics !== '';
+/** Rules for the readings of a line, and for those derived from it; the doors know whether one of it is critical. */
+function rulesOfLines(settings: RoutingSettings, hasDerived: boolean) {
   const rulesOf = classRules(settings, settings.telemetryTopic);
-  const made = new Set(isRuled ? derived.map(({ metric }) => metric) : []);
   const known = new Map<string, ClassRules>();
-  return (envelope: Envelope, reading: Reading): ReadingClass => {
+  return (envelope: Envelope): ClassRules => {
     // What was derived has not been at the doors.
-    if (envelope.class !== 'critical' && (made.size === 0 || !made.has(reading.metric))) return 'normal';
-    // Rules that are gone said so when it came.
-    if (!isRuled) return 'critical';
+    if (envelope.class !== 'critical' && !hasDerived) return undefined;
     const place = `${envelope.site}/${envelope.device}/${envelope.metric ?? ''}`;
     let rules = known.get(place);
     if (rules === undefined && !known.has(place)) {
@@ -63,7 +59,7 @@ function readingClasses(settings: RoutingSettings, derived: readonly DerivedMetr
       rules = rulesOf(envelope);
       known.set(place, rules);
     }
-    return classOf(rules, reading.metric, reading.value);
+    return rules;
   };
 }
 
@@ -72,23 +68,30 @@ function readingClasses(settings: RoutingSettings, derived: readonly DerivedMetr
  * of `perReading` too. Derived metrics are added, for rules and the live feed.
  */
 export function batchReadings(settings: RoutingSettings, derived: readonly DerivedMetric[] = []) {
-  const classify = readingClasses(settings, derived);
+  const isRuled = settings.classes.length > 0 || settings.criticalMetrics !== '';
+  const made = new Set(derived.map(({ metric }) => metric));
+  const rulesOf = rulesOfLines(settings, made.size > 0);
+  const classify = (envelope: Envelope, rules: ClassRules, { metric, value }: Reading): ReadingClass => {
+    if (envelope.class !== 'critical' && !(isRuled && made.has(metric))) return 'normal';
+    // Without any rules now: those that are gone said so when it came.
+    return isRuled ? classOf(rules, metric, value) : 'critical';
+  };
   const isSingle = singleReadings(settings.perReading);
   const derive = deriving(derived);
   return function batchReadings(records: readonly SpoolRecord[]): RabbitmqRound {
     // Nested by class, site and metric: a routing key is built once a batch, not once a reading.
     const batches = { normal: new Map<string, Metrics>(), critical: new Map<string, Metrics>() };
-    const made: Batch[] = [];
+    const opened: Batch[] = [];
     const events: OutgoingMessage[] = [];
     const undecodable: RabbitmqRound['undecodable'][number][] = [];
     let readings = 0;
-    const add = (envelope: Envelope, reading: Reading): void => {
+    const add = (envelope: Envelope, rules: ClassRules, reading: Reading): void => {
       const { site } = envelope;
       const { metric } = reading;
-      const readingClass = classify(envelope, reading);
+      const readingClass = classify(envelope, rules, reading);
       if (isSingle?.(site, envelope.device, metric) === true) {
         const { edge, device } = envelope;
-        made.push({ site, metric, readingClass, edge, device, lines: [readingLine(envelope, reading)] });
+        opened.push({ site, metric, readingClass, edge, device, lines: [readingLine(envelope, reading)] });
         return;
       }
       let metrics = batches[readingClass].get(site);
@@ -100,7 +103,7 @@ export function batchReadings(settings: RoutingSettings, derived: readonly Deriv
       if (batch === undefined) {
         batch = { site, metric, readingClass, edge: envelope.edge, lines: [] };
         metrics.set(metric, batch);
-        made.push(batch);
+        opened.push(batch);
       }
       batch.lines.push(readingLine(envelope, reading));
     };
@@ -113,13 +116,14 @@ export function batchReadings(settings: RoutingSettings, derived: readonly Deriv
         }
         const envelope = decodeEnvelope(body.toString('utf8'));
         const sent = readingsOf(envelope);
-        for (const reading of derive(envelope, sent)) add(envelope, reading);
+        const rules = isRuled ? rulesOf(envelope) : undefined;
+        for (const reading of derive(envelope, sent)) add(envelope, rules, reading);
         readings += sent.length;
       } catch (error) {
         undecodable.push({ n, count, why: errorMessage(error) });
       }
     }
-    return { messages: [...made.map(telemetryMessage), ...events], readings, undecodable };
+    return { messages: [...opened.map(telemetryMessage), ...events], readings, undecodable };
   };
 }
 
