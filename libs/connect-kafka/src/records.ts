@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IHeaders, KafkaMessage } from 'kafkajs';
 import type { KafkaRecord } from './types.ts';
 
@@ -28,7 +29,9 @@ function toHeaders(headers: IHeaders | undefined): Readonly<Record<string, strin
     const value = headers[name];
     // Kafka allows a name twice; the last one wins, as in Kafka's own lastHeader().
     const last = Array.isArray(value) ? value.at(-1) : value;
-    if (last !== undefined) texts[name] = typeof last === 'string' ? last : last.toString('utf8');
+    if (last === undefined) continue;
+    // What is no text keeps its bytes: one character each.
+    texts[name] = typeof last === 'string' ? last : last.toString(isUtf8(last) ? 'utf8' : 'latin1');
   }
   return texts;
 }

@@ -50,6 +50,7 @@ export interface KafkaRecord {
   readonly key: Buffer | null;
   /** Empty for a tombstone. */
   readonly value: Buffer;
+  /** As UTF-8; a value that is not that as Latin-1, so that its bytes can be had back. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
