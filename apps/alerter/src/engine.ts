@@ -62,11 +62,27 @@ export interface EngineOptions {
   readonly now?: () => number;
 }
 
+/** Some 30 MB. */
+const STATES_IN_MEMORY = 100_000;
+
 export function openEngine({ rules: first, transaction, onChange, now = Date.now }: EngineOptions): Engine {
   let rules = ruleSet(first);
   let last: Promise<unknown> = Promise.resolve();
   /** Composites that wait for their hold time, by `seriesKeyText`; null: not known. */
   let pending: Map<string, SeriesKey> | null = null;
+  /** States as they are stored: nobody else writes them while this process is the active one. */
+  const stored = new Map<string, RuleState>();
+  const read = async (sql: Transaction, series: ReadonlyMap<string, SeriesKey>) => {
+    const before = new Map<string, RuleState>();
+    const unknown: SeriesKey[] = [];
+    for (const [key, one] of series) {
+      const state = stored.get(key);
+      if (state === undefined) unknown.push(one);
+      else before.set(key, state);
+    }
+    for (const [key, state] of await readStates(sql, unknown)) before.set(key, state);
+    return before;
+  };
   /** One after the other: a series never has two evaluations at a time. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const turn = last.then(work, work);
@@ -85,7 +101,7 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
     see: (evaluator: Evaluator) => void,
   ): Promise<Evaluation> => {
     const evaluation = await transaction('evaluating rules', async (sql) => {
-      const before = await readStates(sql, [...series.values()]);
+      const before = await read(sql, series);
       let evaluator = new Evaluator(rules, before);
       see(evaluator);
       if (evaluator.needsOthers) {
@@ -96,8 +112,11 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
       return evaluator;
     }).catch((error: unknown) => {
       pending = null;
+      stored.clear();
       throw error;
     });
+    if (stored.size + evaluation.states.size > STATES_IN_MEMORY) stored.clear();
+    for (const [key, { state }] of evaluation.states) stored.set(key, state);
     for (const [key, { series: one, state }] of evaluation.states) {
       if (pending === null || rules.get(one.rule)?.kind !== 'composite') continue;
       if (state.phase === 'pending') pending.set(key, one);
@@ -120,6 +139,7 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
         });
         rules = ruleSet(next);
         pending = null;
+        stored.clear();
         if (closed > 0) onChange([]);
         return closed;
       }),

@@ -29,8 +29,10 @@ import { type TimeWatch, watchTime } from './steps/watch-time.ts';
 import { watchWindows } from './steps/watch-windows.ts';
 
 const RETRY = { stage: 'alerter' } as const;
-/** Bytes of messages that one transaction evaluates: some 2,500 readings, so that a critical one waits for few. */
-const BATCH_BYTES = 1 << 18;
+/** Bytes of messages that one transaction evaluates, at most. */
+const BATCH_BYTES = 1 << 20;
+/** How long a critical reading may have to wait for the batch before it. */
+const BATCH_TARGET_MS = 50;
 
 export interface LeadOptions {
   readonly config: Config;
@@ -56,7 +58,11 @@ export function leadAlerts(options: LeadOptions) {
   let consumers: readonly Consumer[] | null = null;
   let liveness: LivenessWatch | null = null;
 
-  const lead = async ({ ended, transaction }: Leadership): Promise<void> => {
+  const lead = async (leadership: Leadership): Promise<void> => {
+    const { transaction } = leadership;
+    /** What one part cannot mend ends all of them. */
+    const over = new AbortController();
+    const ended = AbortSignal.any([leadership.ended, over.signal]);
     let time: TimeWatch | null = null;
     let windows: Promise<void> | null = null;
     const engine = openEngine({ rules: [], transaction, onChange: () => notifications.notify() });
@@ -115,6 +121,7 @@ export function leadAlerts(options: LeadOptions) {
     } catch (error) {
       if (!ended.aborted) throw error;
     } finally {
+      over.abort();
       await Promise.all((consumers ?? []).map((consumer) => consumer.stop()));
       consumers = null;
       await Promise.all([liveness?.stop(), time?.stop(), windows]);
