@@ -10,13 +10,16 @@ import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Runner } from './database.ts';
 import { epochMs } from './windows.ts';
 
+/** Characters that are encoded at once. */
+const PIECE = 32 << 10;
+
 /** The largest time that a JavaScript Date holds; PostgreSQL's reach further. */
 const MAX_TIME_MS = 8.64e15;
 
 /** Rows of one partition in the text form of COPY. */
 interface DeviceChange {
   readonly count: number;
-  readonly lines: Buffer;
+  readonly lines: readonly Buffer[];
 }
 
 /** Keeps the table of devices in the windows' transaction; see `DeviceLog`. */
@@ -31,11 +34,19 @@ export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> 
         due: (now) => devices.due(now),
         collect(now) {
           const { nextOffset, replayOffset } = state.position();
-          const written = devices.collect(now, nextOffset, replayOffset);
-          if (written.length === 0) return null;
-          let lines = '';
-          for (const one of written) lines += lineOf(partition, one);
-          return { count: written.length, lines: Buffer.from(lines) };
+          const lines: Buffer[] = [];
+          let count = 0;
+          let text = '';
+          for (const one of devices.collect(now, nextOffset, replayOffset)) {
+            count++;
+            text += lineOf(partition, one);
+            if (text.length < PIECE) continue;
+            lines.push(Buffer.from(text));
+            text = '';
+          }
+          if (count === 0) return null;
+          lines.push(Buffer.from(text));
+          return { count, lines };
         },
       };
     },
@@ -47,7 +58,7 @@ export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> 
       await transaction.copy(
         doing,
         'COPY pg_temp.staged_devices FROM STDIN',
-        changes.map(({ lines }) => lines),
+        changes.flatMap(({ lines }) => lines),
       );
       await transaction.query(doing, UPSERT);
     },

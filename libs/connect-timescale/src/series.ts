@@ -17,6 +17,16 @@ export interface StoredSeries {
 
 /** The integer keys of series, in the order given; new ones are made. */
 export async function allocateSeries(runner: Runner, names: readonly SeriesName[]): Promise<number[]> {
+  const ids: number[] = [];
+  for (let at = 0; at < names.length; at += PUT_ROWS)
+    for (const id of await allocate(runner, names.slice(at, at + PUT_ROWS))) ids.push(id);
+  return ids;
+}
+
+/** Series in one statement: the texts and rows of 100,000 would take tens of MiB. */
+const PUT_ROWS = 10_000;
+
+async function allocate(runner: Runner, names: readonly SeriesName[]): Promise<number[]> {
   const columns = [
     names.map((name) => name.site),
     names.map((name) => name.device),
@@ -48,8 +58,6 @@ export function loadSeries(runner: Runner): Promise<StoredSeries[]> {
     `SELECT series_id AS id, site, device, metric, unit FROM ${TABLES.series} ORDER BY series_id`,
   );
 }
-
-const PUT_ROWS = 10_000;
 
 /** Gives a scratch table of series these rows, keys as they are; those that it has stay. */
 export async function putSeries(runner: Runner, series: readonly StoredSeries[]): Promise<void> {

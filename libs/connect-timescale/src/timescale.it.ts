@@ -55,7 +55,7 @@ const copyOf = (w: Figures): Figures => ({
 });
 const pane = (start: number, values: readonly number[]): Figures => {
   const slot = engine.make(start);
-  for (const [i, value] of values.entries()) engine.add(slot, value, start + i, 0);
+  for (const [i, value] of values.entries()) engine.add(slot, value, start + i);
   return read(slot);
 };
 const over = (start: number, children: readonly Figures[]): Figures => {

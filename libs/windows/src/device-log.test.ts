@@ -99,7 +99,7 @@ test('a device that goes on as before is written every 15 s, one whose counts ch
   const written = (now: number): number => {
     const { position } = harness.state;
     const at = position.call(harness.state);
-    return harness.devices.collect(now, at.nextOffset, at.replayOffset).length;
+    return [...harness.devices.collect(now, at.nextOffset, at.replayOffset)].length;
   };
   harness.apply(0);
   assert.equal(written(0), 1, 'a new device at once');

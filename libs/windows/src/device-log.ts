@@ -233,15 +233,14 @@ export class DeviceLog implements LineObserver {
   }
 
   /**
-   * The devices that must be written now; they count as written.
+   * The devices that must be written now, one by one: 50,000 may come in together. They count as written; take all.
    * @param nextOffset first offset that is not counted yet
    * @param replayOffset where the log is read from after a restart
    */
-  collect(now: number, nextOffset: bigint, replayOffset: bigint): DeviceFigures[] {
+  *collect(now: number, nextOffset: bigint, replayOffset: bigint): Generator<DeviceFigures> {
     const replay = Number(replayOffset);
     const last = nextOffset - 1n;
     const waiting: number[] = [];
-    const written: DeviceFigures[] = [];
     this.nextDue = Number.POSITIVE_INFINITY;
     const { table } = this;
     for (const i of this.dirty) {
@@ -258,10 +257,9 @@ export class DeviceLog implements LineObserver {
       table[row + URGENT] = 0;
       table[row + PENDING] = Number.NaN;
       table[row + FOLDED] = Number(last);
-      written.push(this.figures(i));
+      yield this.figures(i);
     }
     this.dirty = waiting;
-    return written;
   }
 
   /** Figures of every device. */
