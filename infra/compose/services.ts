@@ -1,4 +1,4 @@
-import { APP_PORTS, type AppName, appArguments, PORTS, type PortName } from '@weir/topology';
+import { APP_PORTS, type AppName, appArguments, appVariables, PORTS, type PortName } from '@weir/topology';
 import { serverEnvironment } from '../native/environment.ts';
 import {
   KAFKA_HEAP,
@@ -180,7 +180,11 @@ function app(
     build,
     ...common,
     command: ['node', ...appArguments(name)],
-    environment: { ...appEnvironment, ...((more.environment as object | undefined) ?? {}) },
+    environment: {
+      ...appEnvironment,
+      ...appVariables(name),
+      ...((more.environment as object | undefined) ?? {}),
+    },
     depends_on: { ...completed, ...up(...alsoNeeds) },
     ports: published(...ports),
     ...(more.volumes === undefined ? {} : { volumes: more.volumes }),

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Database, migrate, openDatabase } from '@weir/connect-timescale';
 import { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
-import { appArguments, kafkaTopology, LEVELS, PORTS, TABLES } from '@weir/topology';
+import { appArguments, appVariables, kafkaTopology, LEVELS, PORTS, TABLES } from '@weir/topology';
 import { fillBacklog } from './backlog.ts';
 import { busySeconds, cpuSeconds } from './cpu.ts';
 import { launch, openServers, ROOT, type Servers, stopAll, untilReady } from './pipeline.ts';
@@ -113,7 +113,12 @@ async function once(
   const words = profile
     ? ['--cpu-prof', `--cpu-prof-dir=${logs}`, '--cpu-prof-name=aggregator.cpuprofile']
     : [];
-  const child = launch('aggregator', [...words, ...appArguments('aggregator')], env, logs);
+  const child = launch(
+    'aggregator',
+    [...words, ...appArguments('aggregator')],
+    { ...env, ...appVariables('aggregator') },
+    logs,
+  );
   try {
     const url = `http://127.0.0.1:${PORTS.aggregatorHttp + portOffset}`;
     await untilReady('aggregator', child, url, logs);

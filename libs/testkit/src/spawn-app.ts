@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { WeirError } from '@weir/flow';
-import { APP_PORTS, type AppName, appArguments, PORTS } from '@weir/topology';
+import { APP_PORTS, type AppName, appArguments, appVariables, PORTS } from '@weir/topology';
 
 import { atEnd, type Scope } from './scope.ts';
 import { CHECKOUT } from './stack.ts';
@@ -138,7 +138,7 @@ function launch(name: AppName, env: Readonly<Record<string, string>>, logs: stri
   );
   const child = spawn(process.execPath, appArguments(name), {
     cwd: CHECKOUT,
-    env: { ...Object.fromEntries(own), LOG_LEVEL: 'info', ...env },
+    env: { ...Object.fromEntries(own), LOG_LEVEL: 'info', ...appVariables(name), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   for (const stream of [child.stdout, child.stderr]) {

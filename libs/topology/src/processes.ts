@@ -23,6 +23,20 @@ const NODE_FLAGS: Readonly<Partial<Record<AppName, readonly string[]>>> = {
   'dead-letters': ['--max-semi-space-size=8'],
 };
 
+/**
+ * glibc gives an array of 128 KiB a mapping of its own, and one that is freed back to the kernel; but with each that is
+ * freed it raises that size, up to 32 MiB, unless it is set. The aggregator's columns grow by copies, which then leave
+ * holes. Measured with 100,000 series, without servers: 384 MiB without it, 319 MiB with it.
+ */
+const ENVIRONMENT: Readonly<Partial<Record<AppName, Readonly<Record<string, string>>>>> = {
+  aggregator: { MALLOC_MMAP_THRESHOLD_: '131072' },
+};
+
+/** Variables of an app beside its settings. */
+export function appVariables(app: AppName): Readonly<Record<string, string>> {
+  return ENVIRONMENT[app] ?? {};
+}
+
 /** Arguments of node that run an app, relative to the checkout. */
 export function appArguments(app: AppName): string[] {
   return [...(NODE_FLAGS[app] ?? []), `apps/${app}/src/main.ts`];

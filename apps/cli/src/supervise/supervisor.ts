@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Config, loadConfig } from '@weir/config';
 import { errorMessage, retrying, WeirError } from '@weir/flow';
 import { identify, requirePorts } from '@weir/infra';
-import { appArguments, PORTS } from '@weir/topology';
+import { appArguments, appVariables, PORTS } from '@weir/topology';
 import { configFile, ROOT } from '../paths.ts';
 import type { Progress } from '../progress.ts';
 import { applyPart, topologyParts } from '../topology.ts';
@@ -176,11 +176,15 @@ export class Supervisor {
   async #startApps(env: NodeJS.ProcessEnv): Promise<void> {
     const { dataDir, progress, withFleet } = this.#options;
     const bound = spawnSync('setpriv', ['--version']).status === 0;
-    const launch = (spec: AppSpec, args: readonly string[]): AppProcess => {
+    const launch = (
+      spec: AppSpec,
+      args: readonly string[],
+      more: Readonly<Record<string, string>> = {},
+    ): AppProcess => {
       const app = new AppProcess({
         name: spec.name,
         args,
-        env,
+        env: { ...env, ...more },
         bound,
         logFile: join(dataDir, 'logs', `${spec.name}.log`),
         readyUrl: `http://127.0.0.1:${PORTS[spec.port] + this.#portOffset}/readyz`,
@@ -191,7 +195,9 @@ export class Supervisor {
       app.start();
       return app;
     };
-    await Promise.all(APPS.map((spec) => this.#ready(launch(spec, appArguments(spec.name)))));
+    await Promise.all(
+      APPS.map((spec) => this.#ready(launch(spec, appArguments(spec.name), appVariables(spec.name)))),
+    );
     if (withFleet) await this.#ready(launch(FLEET, fleetArguments(dataDir)));
   }
 
