@@ -66,7 +66,9 @@ export interface Notifications {
  * is sent again under its own id.
  */
 export function openNotifications(options: NotificationsOptions): Notifications {
-  const { lanes, transaction, database, events, ended, fatal } = options;
+  const { lanes, transaction, database, events, fatal } = options;
+  const stopping = new AbortController();
+  const ended = AbortSignal.any([options.ended, stopping.signal]);
   const addressees = lanes.map(({ lane }) => lane.addressee);
   const underway = new Set<Promise<void>>();
   const shown = new Map<string, LaneState>();
@@ -264,6 +266,7 @@ export function openNotifications(options: NotificationsOptions): Notifications 
     ready: ready.promise,
     notify,
     stop: async () => {
+      stopping.abort();
       const settled = async (): Promise<void> => {
         await passing;
         while (underway.size > 0) await Promise.all(underway);
