@@ -6,15 +6,15 @@ import { openAdmin } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
 import { openDatabase } from '@weir/connect-timescale';
 import { fullLetters, openBytes } from '@weir/dead-letters';
+import { createLogger } from '@weir/observe';
 import { type Isolated, isolated, managementCall, spawnApp, until, withDatabase } from '@weir/testkit';
 import { deadLetterBucket, kafkaTopology, PACK_PREFIX, QUEUES } from '@weir/topology';
 import { connect } from 'amqplib';
 import kafkajs from 'kafkajs';
-import { pino } from 'pino';
 import { type MadeLetter, makeLetters, publishLetters, smaller } from '../support/buried.ts';
 import { weir } from '../support/pipeline.ts';
 
-const log = pino({ level: 'silent' });
+const log = createLogger({ app: 'test', level: 'error', format: 'json' });
 const DLQ = QUEUES.alerterTelemetryDlq.name;
 
 async function one<R>(space: Isolated, text: string): Promise<R> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type OutgoingRecord, openProducer } from '@weir/connect-kafka';
+import { createLogger } from '@weir/observe';
 import {
   type DeadLetter,
   deadLetterHeaders,
@@ -11,7 +12,6 @@ import {
 import type { Isolated } from '@weir/testkit';
 import { EXCHANGES, kafkaTopology, QUEUES, READINGS_PARTITIONS, RECORD_HEADERS } from '@weir/topology';
 import { type ConfirmChannel, connect } from 'amqplib';
-import { pino } from 'pino';
 
 /** Letters of one reason and site. */
 export interface LetterGroup {
@@ -139,7 +139,7 @@ const BATCH = 2_000;
 
 async function publishKafka(space: Isolated, letters: readonly MadeLetter[]): Promise<void> {
   const { deadLetters, readings } = kafkaTopology(space.namespace);
-  const log = pino({ level: 'silent' });
+  const log = createLogger({ app: 'test', level: 'error', format: 'json' });
   const producer = openProducer({ brokers: space.brokers, clientId: 'letters', log });
   try {
     for (let at = 0; at < letters.length; at += BATCH) {
