@@ -51,7 +51,7 @@ test('a device that falls silent is one alert; an edge, a broker or an alerter t
 
   const common = { port: 1883 + space.portOffset, site: SITE, periodMs: PERIOD_MS, jitter: 0.2 };
   const devices = Array.from(
-    { length: 20 },
+    { length: 12 },
     (_, i) => new BeatingDevice(t, { ...common, id: `d-${i}`, onlyPings: i % 4 === 3 }),
   );
   const known = async (id: string): Promise<boolean> => (await life(id)).state === 'online';
