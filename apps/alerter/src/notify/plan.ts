@@ -1,18 +1,6 @@
-import type { Alert } from '@weir/api';
 import type { Inhibition } from './inhibition.ts';
 
 export type Change = 'firing' | 'acknowledged' | 'resolved';
-/** A change of an alert as the engine recorded it. */
-export interface AlertTransition {
-  readonly seq: string;
-  readonly alertId: string;
-  readonly state: string;
-  /** Epoch milliseconds of the commit. */
-  readonly at: number;
-  /** As it was then. */
-  readonly alert: Alert;
-}
-
 export type DeliveryState = 'queued' | 'held' | 'sent' | 'dropped' | 'failed';
 
 /** What is to become of telling one notifier of one change. */
@@ -49,8 +37,4 @@ export function planDelivery(
   if (announced === 'held' || announced === 'dropped')
     return { state: 'dropped', reason: 'unannounced', waitMs: 0 };
   return { state: 'queued', waitMs: 0 };
-}
-
-export function isChange(state: string): state is Change {
-  return state === 'firing' || state === 'acknowledged' || state === 'resolved';
 }
