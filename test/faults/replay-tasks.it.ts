@@ -50,9 +50,9 @@ test('a replay pauses, goes on and ends as it is told, keeps the order of a devi
     assert.equal(code, 0, 'a stop in the middle of a replay');
     await app.restart();
     const done = await replays.reached(id, 'done');
-    assert.equal(done.sent, readings.length);
+    assert.deepEqual([done.sent, done.resent], [readings.length, 0]);
     const lines = await kafkaLines(space);
-    assert.equal(lines.length, readings.length + done.resent);
+    assert.equal(lines.length, readings.length);
     const byDevice = Map.groupBy(lines, ({ envelope }) => envelope.device);
     for (const [device, own] of byDevice) {
       const seqs = [...new Set(own.map(({ envelope }) => (envelope.payload as { seq: number }).seq))];

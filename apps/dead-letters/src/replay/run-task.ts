@@ -79,23 +79,22 @@ export function runTask(parts: ReplayParts) {
     }));
   }
 
-  /** Sends what is ready at the pace of the task; tells of each batch what came of it. */
+  /** Sends what is ready at the pace of the task, to its end also when the app stops; tells what came of each letter. */
   async function deliver(
     task: ReplayTask,
     ready: readonly Ready[],
     pace: Pace,
-    signal: AbortSignal,
     settle: (settlement: Settlement) => void,
   ): Promise<void> {
     const size = batchSize(task.rate);
     for (let at = 0; at < ready.length; at += size) {
       const part = ready.slice(at, at + size);
       const wait = pace.wait(performance.now());
-      if (wait > 0) await delay(wait, undefined, { signal });
+      if (wait > 0) await delay(wait, undefined, { signal: parts.giveUp });
       pace.take(part.length, performance.now());
       const failures = await parts.send(
         part.map(({ outgoing }) => outgoing),
-        signal,
+        parts.giveUp,
       );
       for (const [index, { work }] of part.entries()) {
         const { position, letter, state } = work.item;
@@ -126,9 +125,9 @@ export function runTask(parts: ReplayParts) {
     });
     const settlements = works.flatMap(settledAlready);
     try {
-      await deliver(task, ready, pace, signal, (settlement) => settlements.push(settlement));
+      await deliver(task, ready, pace, (settlement) => settlements.push(settlement));
     } finally {
-      // At a stop too: what has arrived is not sent again by the next start.
+      // Also after an error: what has arrived is not sent again.
       await settleAll(task, settlements);
     }
     return true;
