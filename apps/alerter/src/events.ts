@@ -114,6 +114,12 @@ export class AlerterEvents {
     );
   }
 
+  observe(metrics: Metrics, isBlocked: () => boolean): void {
+    metrics.gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', ['hop'], (gauge) =>
+      gauge.set({ hop: 'alerter-publish' }, isBlocked() ? 2 : 0),
+    );
+  }
+
   alertsOfRemovedRules(closed: number): void {
     if (closed > 0)
       this.#log.info({ closed }, 'closed the alerts of rules that the configuration no longer has');

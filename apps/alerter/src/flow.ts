@@ -28,6 +28,7 @@ export async function startFlow(context: AppContext): Promise<void> {
     log,
   });
   const publisher = openPublisher({ url, heartbeatMs, name: `weir alerter ${holder}, alerts`, log });
+  events.observe(metrics, () => publisher.blocked);
   const alerts = leadAlerts({
     config,
     events,
