@@ -177,6 +177,7 @@ export const deadLetterChange = z.strictObject({
   dryRun: z.boolean().default(false).describe('Only say what would be changed'),
   expect: count.optional().describe('Refuse unless exactly so many letters would be changed'),
 });
+export type DeadLetterChange = z.output<typeof deadLetterChange>;
 export const deadLetterEdit = deadLetterChange.extend({
   patch: z
     .array(z.looseObject({ op: z.string(), path: z.string() }))

@@ -108,9 +108,9 @@ export async function returnLetters(
             status_by = CASE WHEN l.status = 'replayed' THEN 'weir dead-letters' ELSE l.status_by END,
             status_why = CASE WHEN l.status = 'replayed' THEN 'it came back' ELSE l.status_why END,
             last_failed_at = to_timestamp(came.failed / 1000), stage = came.stage,
-            error_class = came.error_class, error_message = came.error_message
-       FROM unnest($1::text[], $2::int[], $3::float8[], $4::text[], $5::text[], $6::text[])
-         AS came (id, replays, failed, stage, error_class, error_message)
+            error_class = came.error_class, error_message = came.error_message, fingerprint = came.fingerprint
+       FROM unnest($1::text[], $2::int[], $3::float8[], $4::text[], $5::text[], $6::text[], $7::text[])
+         AS came (id, replays, failed, stage, error_class, error_message, fingerprint)
       WHERE l.id = came.id AND l.returned_count < came.replays RETURNING l.id`,
     [
       letters.map(({ id }) => id),
@@ -119,6 +119,7 @@ export async function returnLetters(
       letters.map(({ letter }) => letter.stage),
       letters.map(({ letter }) => letter.errorClass),
       letters.map(({ letter }) => letter.errorMessage),
+      letters.map(({ letter }) => letter.fingerprint),
     ],
   );
   return rows.map(({ id }) => id);

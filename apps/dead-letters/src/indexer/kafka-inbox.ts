@@ -61,7 +61,7 @@ export function kafkaInbox({ context, press, readOrigin, events, giveUp }: Inbox
     groupId: groups.deadLetters,
     topic,
     sessionTimeoutMs: config.kafka.sessionTimeout,
-    // Letters of one kind compress twentyfold. Measured over 100,000: 596 MiB resident with 256 KiB.
+    // Letters of one kind compress twentyfold. Measured over 100,000: 596 MiB resident with 256 KiB, 317 MiB with this.
     maxBytesPerPartition: 32 << 10,
     log,
     handler,

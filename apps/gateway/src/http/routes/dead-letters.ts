@@ -25,6 +25,19 @@ function after(cursor: string | undefined): string | undefined {
   throw new ApiProblem('bad-request', 'cursor: not a cursor of this list');
 }
 
+/** A purge of everything by a forgotten selection would be a bad surprise. */
+function refuseAll({
+  selection,
+  dryRun,
+  expect,
+}: Pick<api.DeadLetterChange, 'selection' | 'dryRun' | 'expect'>): void {
+  if (dryRun || expect !== undefined || Object.keys(selection).length > 0) return;
+  throw new ApiProblem(
+    'bad-request',
+    'selection: an empty one fits every letter; say so by giving their number as expect.',
+  );
+}
+
 export const deadLetterRoutes: RouteGroup = (app, { letters }) => {
   const routes = typed(app);
   const missing = (id: string): ApiProblem => new ApiProblem('not-found', `There is no dead letter ${id}.`);
@@ -136,6 +149,7 @@ export const deadLetterRoutes: RouteGroup = (app, { letters }) => {
         response: { 200: api.deadLetterChanged, ...errors },
       },
       handler: async (request, reply) => {
+        refuseAll(request.body);
         const change = { ...request.body, actor: actorOf(request), key: idempotencyKey(request) };
         return changed(plain(request, reply)[1], await letters.move(move, change));
       },
@@ -153,6 +167,7 @@ export const deadLetterRoutes: RouteGroup = (app, { letters }) => {
     },
     handler: async (request, reply) => {
       const { patch, ...body } = request.body;
+      refuseAll(body);
       const change = { ...body, actor: actorOf(request), key: idempotencyKey(request) };
       return changed(plain(request, reply)[1], await letters.edit(patch, change));
     },
