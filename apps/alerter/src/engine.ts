@@ -12,15 +12,8 @@ import {
 } from '@weir/alerts';
 import { type AlertRule, memberRules } from '@weir/config/alert-rules';
 import type { Transaction } from '@weir/connect-timescale';
-import {
-  announceDue,
-  closeUncovered,
-  pendingSeries,
-  readOthers,
-  readStates,
-  statesOf,
-  writeEvaluation,
-} from './store/alert-store.ts';
+import { announceDue, closeUncovered, writeEvaluation } from './store/alert-store.ts';
+import { pendingSeries, readOthers, readStates, statesOf } from './store/rule-states.ts';
 
 /** What is known of a rule and a series. */
 export interface KnownSeries {

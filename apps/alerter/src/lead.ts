@@ -56,6 +56,7 @@ export function leadAlerts(options: LeadOptions) {
   const livenessEvents = new LivenessEvents(log, metrics);
   const broadcast = openBroadcast({ url, heartbeatMs, name: `weir alerter ${holder}, broadcast`, log });
   let consumers: readonly Consumer[] | null = null;
+  let leading = false;
   let liveness: LivenessWatch | null = null;
 
   const lead = async (leadership: Leadership): Promise<void> => {
@@ -63,6 +64,7 @@ export function leadAlerts(options: LeadOptions) {
     /** What one part cannot mend ends all of them. */
     const over = new AbortController();
     const ended = AbortSignal.any([leadership.ended, over.signal]);
+    leading = true;
     let time: TimeWatch | null = null;
     let windows: Promise<void> | null = null;
     const engine = openEngine({ rules: [], transaction, onChange: () => notifications.notify() });
@@ -124,6 +126,7 @@ export function leadAlerts(options: LeadOptions) {
       over.abort();
       await Promise.all((consumers ?? []).map((consumer) => consumer.stop()));
       consumers = null;
+      leading = false;
       await Promise.all([liveness?.stop(), time?.stop(), windows]);
       liveness = null;
       await notifications.stop();
@@ -132,6 +135,7 @@ export function leadAlerts(options: LeadOptions) {
 
   /** A standby consumes nothing and is ready to. */
   const ready: Check = () => {
+    if (leading && consumers === null) return 'taking over';
     const missing = consumers?.find(({ consuming }) => !consuming);
     return missing === undefined || (missing.lastError?.message ?? 'not subscribed');
   };

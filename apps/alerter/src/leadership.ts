@@ -97,8 +97,14 @@ async function leadWith(options: LeadershipOptions, first: Lease): Promise<void>
     if (stopping.aborted) ended.abort();
     await lead({
       ended: ended.signal,
-      transaction: (doing, work) => fenced(database, { job, token }, doing, work),
+      transaction: (doing, work) =>
+        fenced(database, { job, token }, doing, work).catch((error: unknown) => {
+          if (isFenced(error)) ended.abort();
+          throw error;
+        }),
     });
+  } catch (error) {
+    if (!isFenced(error)) throw error;
   } finally {
     ended.abort();
     stopping.removeEventListener('abort', onStop);
