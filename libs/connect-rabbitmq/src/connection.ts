@@ -5,6 +5,11 @@ import type { ConnectionOptions } from './types.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 2_000;
+/**
+ * A broker that answers heartbeats may still not answer: while it restarts, a channel or a queue may never come up. The
+ * connection is then given up, and the next one finds things as they are.
+ */
+export const ANSWER_TIMEOUT_MS = 20_000;
 const DEFAULT_HEARTBEAT_MS = 10_000;
 
 /** The virtual host that an AMQP address names. */

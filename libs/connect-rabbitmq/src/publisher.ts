@@ -1,6 +1,6 @@
 import { WeirError } from '@weir/flow';
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
-import { dial, hangUp } from './connection.ts';
+import { ANSWER_TIMEOUT_MS, dial, hangUp } from './connection.ts';
 import { lossError } from './errors.ts';
 import type { OutgoingMessage, Publisher, PublisherOptions, PublishFailure } from './types.ts';
 
@@ -18,12 +18,20 @@ interface Batch {
   readonly reject: (error: Error) => void;
 }
 
+interface Unanswered {
+  readonly batch: Batch;
+  readonly index: number;
+  readonly sentAt: number;
+}
+
+const CHECK_MS = 1_000;
+
 /** A connection with its confirm channel; it ends as a whole and is never mended. */
 interface Link {
   readonly connection: ChannelModel;
   readonly channel: ConfirmChannel;
   /** Sequence number of a message → where its answer belongs. */
-  readonly unanswered: Map<number, { readonly batch: Batch; readonly index: number }>;
+  readonly unanswered: Map<number, Unanswered>;
   next: number;
   ended: WeirError | undefined;
   readonly whenEnded: AbortController;
@@ -81,11 +89,14 @@ export function openPublisher(options: PublisherOptions): Publisher {
   const open = async (): Promise<Link> => {
     const connection = await dial(options);
     let channel: ConfirmChannel;
+    const late = setTimeout(() => void hangUp(connection), ANSWER_TIMEOUT_MS);
     try {
       channel = await connection.createConfirmChannel();
     } catch (error) {
       await hangUp(connection);
       throw lossError('opening a channel to RabbitMQ', error);
+    } finally {
+      clearTimeout(late);
     }
     const opened: Link = {
       connection,
@@ -100,6 +111,15 @@ export function openPublisher(options: PublisherOptions): Publisher {
     channel.on('close', () => end(opened, undefined));
     connection.on('error', (error) => end(opened, error));
     connection.on('close', (error) => end(opened, error));
+    let waitsSince = 0;
+    const watch = setInterval(() => {
+      const [oldest] = opened.unanswered.values();
+      if (blocked || oldest === undefined) waitsSince = performance.now();
+      else if (performance.now() - Math.max(oldest.sentAt, waitsSince) > ANSWER_TIMEOUT_MS)
+        end(opened, new Error(`no confirm for ${ANSWER_TIMEOUT_MS / 1_000} s`));
+    }, CHECK_MS);
+    watch.unref();
+    opened.whenEnded.signal.addEventListener('abort', () => clearInterval(watch), { once: true });
     connection.on('blocked', (reason) => {
       blocked = true;
       log.warn({ reason }, 'RabbitMQ takes no messages for now: it is short of memory or disk');
@@ -145,7 +165,7 @@ export function openPublisher(options: PublisherOptions): Publisher {
 
   const send = (over: Link, message: OutgoingMessage, batch: Batch, index: number): boolean => {
     const seq = over.next++;
-    over.unanswered.set(seq, { batch, index });
+    over.unanswered.set(seq, { batch, index, sentAt: performance.now() });
     batch.waiting++;
     return over.channel.publish(
       message.exchange,

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fullJitter, WeirError } from '@weir/flow';
 import { type Logger, rateLimited } from '@weir/observe';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
-import { dial, hangUp } from './connection.ts';
+import { ANSWER_TIMEOUT_MS, dial, hangUp } from './connection.ts';
 import { lossError } from './errors.ts';
 import { publishedTo } from './retry-ladder.ts';
 import type { ConnectionOptions, Consumer, Delivery, Settlement } from './types.ts';
@@ -78,16 +78,21 @@ export function subscribe(options: SubscriptionOptions): Consumer {
   /** One connection from its opening to its end. Throws why it ended; returns when the stop ended it. */
   const session = async (onConsuming: () => void): Promise<void> => {
     const connection: ChannelModel = await dial(options);
+    let late: NodeJS.Timeout | undefined;
     try {
       const lost = Promise.withResolvers<never>();
       lost.promise.catch(() => {});
       const end = (error: unknown): void => lost.reject(lossError(`consuming ${what}`, error));
       connection.on('error', end);
       connection.on('close', end);
-      const channel = await connection.createChannel();
+      late = setTimeout(
+        () => end(new Error(`no answer for ${ANSWER_TIMEOUT_MS / 1_000} s`)),
+        ANSWER_TIMEOUT_MS,
+      );
+      const channel = await Promise.race([connection.createChannel(), lost.promise]);
       channel.on('error', end);
       channel.on('close', () => end(undefined));
-      await channel.prefetch(options.prefetch);
+      await Promise.race([channel.prefetch(options.prefetch), lost.promise]);
       const queue = await Promise.race([options.prepare(channel), lost.promise]);
       const session = ++sessions;
       const { consumerTag } = await Promise.race([
@@ -98,6 +103,7 @@ export function subscribe(options: SubscriptionOptions): Consumer {
         }),
         lost.promise,
       ]);
+      clearTimeout(late);
       onConsuming();
       const stopped = new Promise<void>((resolve) => {
         if (stopping.signal.aborted) resolve();
@@ -114,6 +120,7 @@ export function subscribe(options: SubscriptionOptions): Consumer {
         ]);
       }
     } finally {
+      clearTimeout(late);
       consuming = false;
       await hangUp(connection);
     }
