@@ -65,6 +65,39 @@ test('a replay pauses, goes on and ends as it is told, keeps the order of a devi
     await assert.rejects(replays.command(id, 'resume'), /A replay that is done cannot resume: it has ended/);
   });
 
+  await t.test('an edit is what is sent, and the original stays what it was', async () => {
+    await writer.bury('plant-3', { payloads: 1, lines: 0, late: 0, messages: 0 });
+    const [letter] = await until(
+      async () => {
+        const rows = await database.query<{ id: string; sha256: string }>(
+          'test',
+          "SELECT id, encode(sha256, 'hex') AS sha256 FROM dead_letters WHERE site = 'plant-3'",
+        );
+        return rows.length > 0 && rows;
+      },
+      { deadlineMs: 30_000, what: 'the letter in the index' },
+    );
+    const edited = '{"value": 4.20}';
+    await database.query(
+      'test',
+      `INSERT INTO dead_letter_edits (letter, number, by, why, patch, difference, bytes)
+       VALUES ($1, 1, 'anna', 'a test', '[]', '[]', $2)`,
+      [letter?.id, Buffer.from(edited)],
+    );
+    await replays.reached(await replays.begin({ site: 'plant-3' }, 10), 'done');
+    const sent = (await kafkaLines(space)).filter(({ envelope }) => envelope.site === 'plant-3');
+    assert.deepEqual(
+      sent.map(({ payload }) => payload),
+      [edited],
+    );
+    const [after] = await database.query(
+      'test',
+      "SELECT encode(sha256, 'hex') AS sha256, status, replay_count FROM dead_letters WHERE id = $1",
+      [letter?.id],
+    );
+    assert.deepEqual(after, { sha256: letter?.sha256, status: 'replayed', replay_count: 1 });
+  });
+
   await t.test('it pauses itself when the consumer falls behind, and goes on by itself', async () => {
     const id = await replays.begin({ site: 'plant-2' }, 5);
     const paused = await replays.reached(id, 'paused');
