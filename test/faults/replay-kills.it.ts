@@ -103,7 +103,8 @@ test('letters of twelve reasons on both brokers: the worker killed at every step
     assert.equal(task.sent, PACED);
     const times = [...(await replayedRecords(space, id)).values()].sort((a, b) => a - b);
     assert.equal(times.length, PACED);
-    const first = times[0] as number;
+    // The first second makes up for what the first request took.
+    const first = (times[0] as number) + 1_000;
     const seconds = ((times.at(-1) as number) - first) / 1_000;
     const rate = times.filter((time) => time > first).length / seconds;
     t.diagnostic(`${rate.toFixed(1)} letters/s with a limit of ${PACED_RATE}`);
