@@ -155,9 +155,11 @@ async function fullTransaction(lane: Lane): Promise<readonly string[]> {
     await lane.send();
     await lane.folded();
   }
+  // The first ones are long, too: they make the series and the roll-ups, and change nothing yet.
   const full = lane.proxy.committed
     .filter((statements) => statements.some((text) => text.includes(MOVE)))
-    .reduce((most, statements) => (statements.length > most.length ? statements : most));
+    .filter((statements) => statements.some((text) => text.startsWith(`INSERT INTO ${LEVELS[0].table}`)))
+    .reduce((most, statements) => (statements.length > most.length ? statements : most), []);
   for (const { table } of LEVELS) {
     const touching = full.filter((text) => text.includes(table));
     assert.ok(
