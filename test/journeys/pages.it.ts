@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { openClient } from '@weir/connect-mqtt';
 import { spawnApp, until } from '@weir/testkit';
-import type { Page } from 'playwright-core';
 import { bench } from '../../apps/gateway/src/gateway.fixture.ts';
 import {
   buildPage,
   type Look,
   openPage,
   overflow,
+  type Page,
   textOf,
   violations,
 } from '../../apps/gateway/src/page.fixture.ts';

@@ -24,6 +24,8 @@ export function buildPage(): void {
   );
 }
 
+export type { Page } from 'playwright-core';
+
 export interface Look {
   readonly width?: number;
   readonly height?: number;
