@@ -46,8 +46,12 @@ function facts(node: Node): { type?: string; fallback?: unknown; secret: boolean
 
 function text(value: unknown): string {
   if (value === undefined) return '';
-  if (Array.isArray(value)) return value.length === 0 ? '(none)' : value.join(',');
+  if (Array.isArray(value)) return value.length === 0 ? '(none)' : value.map(text).join(',');
   if (typeof value === 'object' && value !== null && Object.keys(value).length === 0) return '(none)';
+  if (typeof value === 'object' && value !== null)
+    return Object.entries(value)
+      .map(([key, inner]) => `${key}: ${text(inner)}`)
+      .join(', ');
   return value === '' ? '(empty)' : String(value);
 }
 
