@@ -288,7 +288,9 @@ export class Evaluator implements Evaluation {
     } else if (before?.phase === 'firing') {
       const cover = alertId(series, before.since);
       this.released.add(cover);
-      for (const [one, by] of this.covered) if (by === cover) this.covered.delete(one);
+      // What has ended under it stays covered, as it does when that happened in an evaluation before.
+      for (const { id: still } of firing.values())
+        if (this.covered.get(still) === cover) this.covered.delete(still);
     }
   }
 

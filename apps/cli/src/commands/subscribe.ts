@@ -76,6 +76,7 @@ export function subscribeCommand(terminal: Terminal): Command {
     .option('--ordered', 'one reader at a time')
     .option('--url <url>', 'address of the gateway')
     .option('--data <dir>', 'data folder of `weir up`')
+    .option('--json', 'print JSON; lines are JSON in any case')
     .addHelpText(
       'after',
       `
@@ -107,7 +108,15 @@ async function list(terminal: Terminal, options: Common): Promise<void> {
 }
 
 export function subscriptionsCommand(terminal: Terminal): Command {
-  const command = new Command('subscriptions').description('subscriptions of tools that are there');
+  const command = new Command('subscriptions')
+    .description('subscriptions of tools that are there')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ weir subscriptions ls
+  $ weir subscriptions rm 7f3c2a10`,
+    );
   command
     .command('ls')
     .description('what they are for, what waits in them, who reads them')
