@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { applyTopology, openPublisher } from '@weir/connect-rabbitmq';
 import { deleteRule, migrate, openDatabase, writeRule } from '@weir/connect-timescale';
 import { createLogger } from '@weir/observe';
-import { atEnd, CHECKOUT, isolated, spawnApp, until } from '@weir/testkit';
+import { atEnd, CHECKOUT, freeOffset, isolated, spawnApp, until } from '@weir/testkit';
 import { EXCHANGES, telemetryKey } from '@weir/topology';
 import { receiver } from './notify.fixture.ts';
 
@@ -45,7 +45,10 @@ test('a rule of the API is applied at once; a kill -9 in a storm of alerts and a
   const isActive = async (app: typeof active): Promise<boolean> =>
     /weir_alerter_active\{[^}]*\} 1/.test(await app.metrics());
   await until(() => isActive(active), { deadlineMs: 20_000, what: 'the first alerter to act' });
-  const standby = await spawnApp(t, 'alerter', env);
+  const standby = await spawnApp(t, 'alerter', {
+    ...env,
+    WEIR_PORTS__OFFSET: String(await freeOffset(t)),
+  });
 
   const rule = { metric: 'temperature', above: 80 };
   await writeRule(database, { id: 'hot', rule, enabled: true, updatedBy: 'test' });
