@@ -127,8 +127,9 @@ test('alerts are pushed to every client', async (t) => {
   const at = new Date().toISOString();
   const alert = {
     ...{ id: randomUUID(), rule: 'too-warm', site: 'hall', device: 'pump-1', metric: 'temperature' },
-    ...{ severity: 'critical', state: 'firing', value: 31, threshold: 30 },
+    ...{ kind: 'threshold', severity: 'critical', labels: {}, state: 'firing', value: 31, threshold: 30 },
     ...{ startedAt: at, firedAt: at, resolvedAt: null, updatedAt: at },
+    ...{ acknowledgedAt: null, acknowledgedBy: null, suppressedBy: null },
   };
   await publisher.publish([
     {

@@ -3,7 +3,7 @@ import { why } from './alerts.ts';
 import { instant } from './common.ts';
 
 /** A rule as it was written, with units in its values. */
-const written = z.record(z.string(), z.json());
+const written = z.record(z.string(), z.unknown());
 
 export const alertRuleView = z
   .object({

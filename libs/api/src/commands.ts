@@ -14,7 +14,7 @@ export const command = z
     site: z.string(),
     device: z.string(),
     name: z.string(),
-    payload: z.json(),
+    payload: z.unknown(),
     state: commandState,
     createdAt: instant,
     createdBy: z.string(),
@@ -23,7 +23,7 @@ export const command = z
     deliveredAt: instant.nullable().describe('When an edge wrote it to the connection of the device'),
     deliveredBy: z.string().nullable().describe('The edge that did'),
     answeredAt: instant.nullable(),
-    answer: z.json().describe('What the device said with its acknowledgement'),
+    answer: z.unknown().describe('What the device said with its acknowledgement'),
     finishedAt: instant.nullable(),
     attempts: z.number().int().min(0).describe('Times that it was given to RabbitMQ'),
     problem: z.string().nullable().describe('Why it is not on its way, or what its expiry means'),
@@ -40,7 +40,7 @@ const name = z
 export const commandRequest = z
   .strictObject({
     name: name.describe('Last level of the topic, for example set-speed'),
-    payload: z.json().default(null).describe('Handed to the device as it is'),
+    payload: z.unknown().default(null).describe('Handed to the device as it is'),
     deadline: z
       .string()
       .regex(/^\d{1,6}(ms|s|m)$/, 'a time such as "500ms", "30s" or "5m"')

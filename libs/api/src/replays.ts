@@ -56,7 +56,7 @@ export const replay = z
     by: z.string(),
     why: z.string(),
     policy: z.string().nullable().describe('Null when a person asked for it'),
-    selection: z.record(z.string(), z.json()),
+    selection: z.record(z.string(), z.unknown()),
     rate: count.describe('Letters a second, at most'),
     maxReplays: count,
     plan: replayPlan.nullable().describe('Null while it is being made'),

@@ -70,7 +70,7 @@ export const maintenanceList = z
 export type MaintenanceList = z.output<typeof maintenanceList>;
 /** The window as weir.yaml has it, without its id, and why. */
 export const maintenanceBody = z.strictObject({
-  window: z.record(z.string(), z.json()).describe('site, device, cron, for and zone, as in weir.yaml'),
+  window: z.record(z.string(), z.unknown()).describe('site, device, cron, for and zone, as in weir.yaml'),
   why,
 });
 export const maintenanceParams = z.strictObject({ id: z.string().min(1).max(64) });

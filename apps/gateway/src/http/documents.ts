@@ -23,6 +23,7 @@ export async function describeApi(app: FastifyInstance, version: string): Promis
         { name: 'devices', description: 'What the devices sent' },
         { name: 'rollups', description: 'What groups of devices sent' },
         { name: 'alerts', description: 'What the rules found' },
+        { name: 'commands', description: 'What devices are told to do' },
         { name: 'dead letters', description: 'What could not be processed, and sending it again' },
         { name: 'subscriptions', description: 'Readings and events for tools of your own' },
         { name: 'pipeline', description: 'How the pipeline is doing' },
