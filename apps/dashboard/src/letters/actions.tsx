@@ -78,6 +78,28 @@ export function ActionDialog({ action, selection, total, onClose, onChanged }: A
   );
 }
 
+/** What can be done with the letters at hand. `label`: of the first button. */
+export function LetterActions({
+  label,
+  onAction,
+}: {
+  label: string;
+  onAction: (action: LetterAction) => void;
+}) {
+  return (
+    <p class="actions">
+      <button type="button" class="button" onClick={() => onAction('replay')}>
+        {label} …
+      </button>
+      {(['edit', 'park', 'purge'] as const).map((action) => (
+        <button key={action} type="button" class="button is-plain" onClick={() => onAction(action)}>
+          {TITLES[action]} …
+        </button>
+      ))}
+    </p>
+  );
+}
+
 const EXPLAINED: Readonly<Record<Exclude<LetterAction, 'replay'>, string>> = {
   edit: 'The originals stay as they are. A letter whose edited payload is no valid reading is refused and left alone; the others send the edited payload when they are replayed.',
   park: 'Put aside: no replay takes them unless parked ones are asked for.',

@@ -4,7 +4,7 @@ import { api } from '../api.ts';
 import { useAsked } from '../asked.ts';
 import { bytes, moment } from '../format.ts';
 import { Dialog } from '../parts/dialog.tsx';
-import { ActionDialog, type LetterAction } from './actions.tsx';
+import { ActionDialog, type LetterAction, LetterActions } from './actions.tsx';
 import { hexLines } from './bytes.ts';
 
 /** One letter: its original bytes beside the error, where it came from, and what was done to it. */
@@ -45,20 +45,7 @@ export function LetterDialog({
         <>
           <p class="is-bad said">{letter.errorMessage}</p>
           <Facts letter={letter} />
-          <p class="actions">
-            <button type="button" class="button" onClick={() => setAction('replay')}>
-              Replay …
-            </button>
-            <button type="button" class="button is-plain" onClick={() => setAction('edit')}>
-              Edit …
-            </button>
-            <button type="button" class="button is-plain" onClick={() => setAction('park')}>
-              Park …
-            </button>
-            <button type="button" class="button is-plain" onClick={() => setAction('purge')}>
-              Purge …
-            </button>
-          </p>
+          <LetterActions label="Replay" onAction={setAction} />
           <Original letter={letter} />
           <Edits letter={letter} />
           <Headers letter={letter} />

@@ -5,7 +5,7 @@ import { useAsked } from '../asked.ts';
 import { bytes, count, moment, span } from '../format.ts';
 import { amend, query } from '../route.ts';
 import { now } from '../state.ts';
-import { ActionDialog, type LetterAction } from './actions.tsx';
+import { ActionDialog, type LetterAction, LetterActions } from './actions.tsx';
 import { LetterDialog } from './detail.tsx';
 import { Replays } from './replays.tsx';
 import { chosen, type Field } from './selection.ts';
@@ -37,20 +37,7 @@ export function LettersPage() {
           <div class="browse">
             <Facets facets={facets} selection={selection} />
             <div class="browse-main">
-              <p class="actions">
-                <button type="button" class="button" onClick={() => setAction('replay')}>
-                  Replay {count(facets.total)} …
-                </button>
-                <button type="button" class="button is-plain" onClick={() => setAction('edit')}>
-                  Edit …
-                </button>
-                <button type="button" class="button is-plain" onClick={() => setAction('park')}>
-                  Park …
-                </button>
-                <button type="button" class="button is-plain" onClick={() => setAction('purge')}>
-                  Purge …
-                </button>
-              </p>
+              <LetterActions label={`Replay ${count(facets.total)}`} onAction={setAction} />
               {selection.fingerprint === undefined && <Groups groups={facets.groups} />}
               <Letters selection={selection} />
             </div>
