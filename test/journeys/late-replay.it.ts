@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DeadLetterList, Replay } from '@weir/api';
+import type { Replay } from '@weir/api';
 import { openProducer } from '@weir/connect-kafka';
 import { seeded } from '@weir/load';
 import { createLogger } from '@weir/observe';
@@ -10,6 +10,7 @@ import pg from 'pg';
 import { auditArchive, auditWindows } from '../support/audit.ts';
 import { startPipeline, weir } from '../support/pipeline.ts';
 import { assertWindows, type KnownReading } from '../support/recompute.ts';
+import { indexed } from '../support/replays.ts';
 import { deadLetters, kafkaLines, readTopic, type StoredWindow, storedWindows } from '../support/sinks.ts';
 
 const DEVICES = 1_000;
@@ -28,19 +29,6 @@ function counter(text: string, outcome: string, reason: string): number {
     .filter((line) => line.startsWith('weir_ledger_readings_total{'))
     .filter((line) => line.includes(`outcome="${outcome}"`) && line.includes(`reason="${reason}"`));
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
-}
-
-/** Waits until so many late letters are in the index. */
-async function indexed(space: Isolated, count: number): Promise<void> {
-  await until(
-    async () => {
-      const page: DeadLetterList = JSON.parse(
-        await weir(space.env, 'dlq', 'ls', '--reason', 'late', '--limit', '500', '--json'),
-      );
-      return page.letters.length >= count;
-    },
-    { deadlineMs: 30_000, what: `${count} late letters in the index`, everyMs: 500 },
-  );
 }
 
 const revisions = async (space: Isolated): Promise<string[]> =>

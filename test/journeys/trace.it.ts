@@ -3,10 +3,11 @@ import { test } from 'node:test';
 import { openProducer } from '@weir/connect-kafka';
 import { createLogger } from '@weir/observe';
 import { ENVELOPE_CODEC, encodeEnvelope, envelopePrefix, partitionOf } from '@weir/reading';
-import { atEnd, until, withDatabase } from '@weir/testkit';
+import { atEnd, spawnApp, until, withDatabase } from '@weir/testkit';
 import { kafkaTopology, LEVELS, RECORD_HEADERS } from '@weir/topology';
 import kafkajs from 'kafkajs';
 import { startPipeline, weir } from '../support/pipeline.ts';
+import { indexed } from '../support/replays.ts';
 import { archiveLines, deadLetters, kafkaLines, windowedReadings } from '../support/sinks.ts';
 
 const SITE = 'plant';
@@ -159,6 +160,8 @@ test('a reading is traced through every hop in under 2 s, from Kafka and from th
     late.windows.rows.every(({ count }) => count === null || count > 40),
     'no window of its own yet',
   );
+  await Promise.all([spawnApp(t, 'dead-letters', space.env), spawnApp(t, 'gateway', space.env)]);
+  await indexed(space, 1);
   await weir(space.env, 'dlq', 'replay', '--reason', 'late', '--why', 'trace', '--yes');
   await until(
     async () => {

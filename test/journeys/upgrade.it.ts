@@ -9,6 +9,7 @@ import { auditArchive, auditWindows } from '../support/audit.ts';
 import { weir } from '../support/pipeline.ts';
 import type { KnownReading } from '../support/recompute.ts';
 import { Recorded } from '../support/recorded.ts';
+import { indexed } from '../support/replays.ts';
 import { deadLetters, kafkaLines } from '../support/sinks.ts';
 
 const SETTINGS = {
@@ -55,6 +56,8 @@ test('rows, records and dead letters of version 0.1.0: today goes on where it st
   const late = (await deadLetters(space)).filter(({ reason }) => reason === 'late');
   const recorded = old.deadLetters.filter(({ headers }) => headers['x-dlq-reason'] === 'late');
   assert.ok(recorded.length > 0 && late.length > recorded.length);
+  await Promise.all([spawnApp(t, 'dead-letters', space.env), spawnApp(t, 'gateway', space.env)]);
+  await indexed(space, late.length);
   await weir(space.env, 'dlq', 'replay', '--reason', 'late', '--why', 'the upgrade', '--yes');
   const brought = late.map(({ value }): KnownReading => {
     const { device, payload } = JSON.parse(value.toString()) as {

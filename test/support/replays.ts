@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import type { DeadLetterSelection } from '@weir/api';
+import type { DeadLetterList, DeadLetterSelection } from '@weir/api';
 import type { Database } from '@weir/connect-timescale';
 import {
   commandTask,
@@ -13,6 +13,7 @@ import {
 import { atEnd, type Isolated, type Scope, until } from '@weir/testkit';
 import { connect } from 'amqplib';
 import { CONSUMER_QUEUE } from './letters.ts';
+import { weir } from './pipeline.ts';
 
 const ENDED: readonly TaskState[] = ['done', 'cancelled', 'failed'];
 
@@ -66,4 +67,17 @@ export async function listen(scope: Scope, space: Isolated): Promise<{ id: strin
     channel.ack(message);
   });
   return got;
+}
+
+/** Waits until so many late letters are in the index. */
+export async function indexed(space: Isolated, count: number): Promise<void> {
+  await until(
+    async () => {
+      const page: DeadLetterList = JSON.parse(
+        await weir(space.env, 'dlq', 'ls', '--reason', 'late', '--limit', '500', '--json'),
+      );
+      return page.letters.length >= count;
+    },
+    { deadlineMs: 30_000, what: `${count} late letters in the index`, everyMs: 500 },
+  );
 }
