@@ -223,7 +223,8 @@ function Plan({ replay }: { replay: Replay }) {
       </dl>
       <div class="columns">
         <div>
-          <h3>Where to</h3>
+          {plan.send === 0 && <p>None of them can be sent as it is.</p>}
+          {plan.send > 0 && <h3>Where to</h3>}
           <ul class="course">
             {plan.destinations.map(({ destination, letters }) => (
               <li key={destination}>
@@ -245,7 +246,7 @@ function Plan({ replay }: { replay: Replay }) {
           )}
         </div>
         <div>
-          <h3>The first ones</h3>
+          {plan.samples.length > 0 && <h3>The first ones</h3>}
           <ul class="course">
             {plan.samples.map((sample) => (
               <li key={sample.letter}>

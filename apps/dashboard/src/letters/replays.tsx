@@ -98,11 +98,13 @@ function Row({ replay, onOrder }: { replay: Replay; onOrder: (order: Order) => v
         </span>
       </span>
       <span class="actions">
-        {ORDERS[replay.state].map((order) => (
-          <button key={order} type="button" class="quiet" onClick={() => onOrder(order)}>
-            {WORDS[order]} …
-          </button>
-        ))}
+        {ORDERS[replay.state]
+          .filter((order) => order !== 'resume' || plan?.send !== 0)
+          .map((order) => (
+            <button key={order} type="button" class="quiet" onClick={() => onOrder(order)}>
+              {WORDS[order]} …
+            </button>
+          ))}
       </span>
     </li>
   );
