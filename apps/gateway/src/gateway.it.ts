@@ -160,6 +160,13 @@ test('alerts by change, filtered and in pages', async () => {
   const mine = alertList.parse((await it.get('/api/v1/alerts?device=pump-1&severity=warning')).body).alerts;
   assert.equal(mine.length, 1);
   assert.equal(mine[0]?.resolvedAt, at(1));
+  const [{ rule } = { rule: '' }] = firing;
+  const ofRule = async (name: string): Promise<number> =>
+    alertList.parse((await it.get(`/api/v1/alerts?rule=${name}`)).body).alerts.length;
+  assert.deepEqual(
+    [await ofRule(rule), await ofRule('another')],
+    [all.filter((one) => one.rule === rule).length, 0],
+  );
 });
 
 test('what the API does not accept is a problem that names the part', async () => {

@@ -7,15 +7,15 @@ import type { Question } from './answer-cached.ts';
 /** One page of alerts, the one that changed last first. */
 export function listAlerts(store: Store) {
   return function listAlerts(query: z.output<typeof alertsQuery>): Question<typeof alertList> {
-    const { state, severity, site, device, limit } = query;
+    const { state, severity, site, device, rule, limit } = query;
     const parts = query.cursor === undefined ? undefined : decodeCursor(query.cursor, 2);
     const after =
       parts === undefined ? undefined : { updatedAt: new Date(Number(parts[0])), id: String(parts[1]) };
     return {
-      key: `alerts:${JSON.stringify([state, severity, site, device, limit, parts])}`,
+      key: `alerts:${JSON.stringify([state, severity, site, device, rule, limit, parts])}`,
       schema: alertList,
       load: async (): Promise<AlertList> => {
-        const rows = await store.alerts({ state, severity, site, device, after, limit: limit + 1 });
+        const rows = await store.alerts({ state, severity, site, device, rule, after, limit: limit + 1 });
         const alerts = rows.slice(0, limit);
         const last = alerts.at(-1);
         const more = rows.length > limit && last !== undefined;
