@@ -1,4 +1,4 @@
-import type { ConsumerEvent } from '@weir/connect-kafka';
+import { consumerLog } from '@weir/connect-kafka';
 import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
 import type { Budget } from './budget.ts';
@@ -121,34 +121,11 @@ export function archiverEvents(log: Logger, metrics: Metrics, budget: Budget, ol
         'the object store did not take the last objects in time; the next start reads them again',
       );
     },
-    consumer(event: ConsumerEvent): void {
-      switch (event.kind) {
-        case 'assigned':
-          log.info({ partitions: event.partitions }, 'partitions assigned');
-          break;
-        case 'disconnected':
-          log.warn(`${event.error.message}; reconnecting`);
-          break;
-        case 'reconnected':
-          log.info('connected to Kafka again');
-          break;
-        case 'stuck':
-          log.error({ silentMs: event.silentMs }, 'the Kafka client stopped reading: restarted it');
-          break;
-        case 'offset-out-of-range':
-          log.error(
-            {
-              partition: event.partition,
-              wanted: String(event.wanted),
-              start: String(event.start),
-              end: String(event.end),
-              missing: String(event.missing),
-            },
-            event.missing > 0n
-              ? `${event.missing} records left the log before they were archived (retention): reading on from the earliest`
-              : 'the log is shorter than the committed offset (a topic made anew): reading from its start',
-          );
-      }
-    },
+    consumer: consumerLog(log, {
+      assigned: 'partitions assigned',
+      missing: (records) =>
+        `${records} records left the log before they were archived (retention): reading on from the earliest`,
+      shorter: 'the log is shorter than the committed offset (a topic made anew): reading from its start',
+    }),
   };
 }

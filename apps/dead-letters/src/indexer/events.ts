@@ -1,4 +1,4 @@
-import type { ConsumerEvent } from '@weir/connect-kafka';
+import { consumerLog } from '@weir/connect-kafka';
 import type { NewLetter } from '@weir/dead-letters';
 import { errorMessage } from '@weir/flow';
 import { type Logger, type Metrics, rateLimited } from '@weir/observe';
@@ -65,28 +65,12 @@ export function indexerEvents(log: Logger, metrics: Metrics) {
       if (letters > 0)
         log.warn({ letters }, 'stopped while servers were away; the next start takes these letters again');
     },
-    consumer(event: ConsumerEvent): void {
-      switch (event.kind) {
-        case 'assigned':
-          log.info({ partitions: event.partitions }, 'partitions of the dead letters assigned');
-          break;
-        case 'disconnected':
-          log.warn(`${event.error.message}; reconnecting`);
-          break;
-        case 'reconnected':
-          log.info('connected to Kafka again');
-          break;
-        case 'stuck':
-          log.error({ silentMs: event.silentMs }, 'the Kafka client stopped reading: restarted it');
-          break;
-        case 'offset-out-of-range':
-          log.error(
-            { partition: event.partition, missing: String(event.missing) },
-            event.missing > 0n
-              ? `${event.missing} dead letters left Kafka before they were indexed (retention.deadLetters): reading on from the earliest`
-              : 'the dead-letter topic is shorter than the committed offset (made anew): reading from its start',
-          );
-      }
-    },
+    consumer: consumerLog(log, {
+      assigned: 'partitions of the dead letters assigned',
+      missing: (letters) =>
+        `${letters} dead letters left Kafka before they were indexed (retention.deadLetters): reading on from the earliest`,
+      shorter:
+        'the dead-letter topic is shorter than the committed offset (made anew): reading from its start',
+    }),
   };
 }
