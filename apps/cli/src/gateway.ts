@@ -1,12 +1,21 @@
 import type { Problem } from '@weir/api';
 import { errorMessage, WeirError } from '@weir/flow';
 import { PORTS } from '@weir/topology';
+import type { Command } from 'commander';
 import { caller } from './caller.ts';
 import { effectiveConfig } from './settings.ts';
 
 export interface GatewayOptions {
   readonly url?: string;
   readonly data?: string;
+}
+
+/** Options of every command that asks the gateway. */
+export function addGateway(command: Command): Command {
+  return command
+    .option('--url <url>', 'address of the gateway (default: of this machine)')
+    .option('--data <dir>', 'data folder of `weir up`')
+    .option('--json', 'print JSON');
 }
 
 export function gatewayBase(options: GatewayOptions): string {

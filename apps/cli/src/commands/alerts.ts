@@ -15,7 +15,7 @@ import { Command } from 'commander';
 import { parse } from 'yaml';
 import { durationMs, timeOf } from '../duration.ts';
 import { Finished } from '../finished.ts';
-import { askGateway, type GatewayOptions, tellGateway } from '../gateway.ts';
+import { addGateway, askGateway, type GatewayOptions, tellGateway } from '../gateway.ts';
 import { figure, number, Output, type Terminal, table } from '../output.ts';
 import { usage } from '../settings.ts';
 import { alertsCommand as listCommand } from './query/alerts.ts';
@@ -350,12 +350,7 @@ Examples:
   const ls = (at: Terminal): Command => listCommand(at).name('ls');
   const all = [ls, show, ack, silence, silences, unsilence, rules, setRule, removeRule, notifiers, test];
   for (const make of all) {
-    command.addCommand(
-      make(terminal)
-        .option('--url <url>', 'address of the gateway (default: of this machine)')
-        .option('--data <dir>', 'data folder of `weir up`')
-        .option('--json', 'print JSON'),
-    );
+    command.addCommand(addGateway(make(terminal)));
   }
   return command;
 }

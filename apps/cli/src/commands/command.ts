@@ -2,7 +2,7 @@ import type { CommandList, Command as DeviceCommand } from '@weir/api';
 import { Command, Option } from 'commander';
 import { numberWithin } from '../duration.ts';
 import { Finished } from '../finished.ts';
-import { askGateway, type GatewayOptions, tellGateway } from '../gateway.ts';
+import { addGateway, askGateway, type GatewayOptions, tellGateway } from '../gateway.ts';
 import { Output, type Terminal, table } from '../output.ts';
 import { usage } from '../settings.ts';
 
@@ -153,12 +153,7 @@ event command-ack: {"id": …, "ok": true, "result": …}. \`weir device listen 
 Exit code: 0 acknowledged, or still on its way after --wait; 1 failed or expired.`,
     );
   for (const make of [send, show, list]) {
-    command.addCommand(
-      make(terminal)
-        .option('--url <url>', 'address of the gateway (default: of this machine)')
-        .option('--data <dir>', 'data folder of `weir up`')
-        .option('--json', 'print JSON'),
-    );
+    command.addCommand(addGateway(make(terminal)));
   }
   return command;
 }

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { addGateway } from '../gateway.ts';
 import type { Terminal } from '../output.ts';
 import { alertsCommand } from './query/alerts.ts';
 import { anomalyCommand } from './query/anomaly.ts';
@@ -41,12 +42,7 @@ Examples:
     rollupsCommand,
     alertsCommand,
   ]) {
-    command.addCommand(
-      make(terminal)
-        .option('--url <url>', 'address of the gateway (default: of this machine)')
-        .option('--data <dir>', 'data folder of `weir up`')
-        .option('--json', 'print JSON'),
-    );
+    command.addCommand(addGateway(make(terminal)));
   }
   return command;
 }

@@ -5,7 +5,7 @@ import type { Subscription, SubscriptionList } from '@weir/api';
 import { errorMessage, WeirError } from '@weir/flow';
 import { Command } from 'commander';
 import { wholeWithin } from '../duration.ts';
-import { askGateway, type GatewayOptions, gatewayBase, tellGateway } from '../gateway.ts';
+import { addGateway, askGateway, type GatewayOptions, gatewayBase, tellGateway } from '../gateway.ts';
 import { number, Output, type Terminal, table } from '../output.ts';
 
 interface SubscribeOptions extends GatewayOptions {
@@ -117,20 +117,12 @@ Examples:
   $ weir subscriptions ls
   $ weir subscriptions rm 7f3c2a10`,
     );
-  command
-    .command('ls')
+  addGateway(command.command('ls'))
     .description('what they are for, what waits in them, who reads them')
-    .option('--json', 'print JSON')
-    .option('--url <url>', 'address of the gateway')
-    .option('--data <dir>', 'data folder of `weir up`')
     .action((options: Common) => list(terminal, options));
-  command
-    .command('rm')
+  addGateway(command.command('rm'))
     .description('remove one and what waits in it')
     .argument('<id>')
-    .option('--json', 'print JSON')
-    .option('--url <url>', 'address of the gateway')
-    .option('--data <dir>', 'data folder of `weir up`')
     .action(async (id: string, options: Common) => {
       await tellGateway(options, { method: 'DELETE', path: `/subscriptions/${encodeURIComponent(id)}` });
       new Output(terminal, options.json).result({ removed: id }, () => `Removed ${id}.`);

@@ -3,10 +3,9 @@ import { readFileSync } from 'node:fs';
 import type { DeadLetterChanged } from '@weir/api';
 import { errorMessage, WeirError } from '@weir/flow';
 import type { Command } from 'commander';
-import { type GatewayOptions, tellGateway } from '../../gateway.ts';
+import { addGateway, type GatewayOptions, tellGateway } from '../../gateway.ts';
 import { number, Output, type Terminal } from '../../output.ts';
 import { usage } from '../../settings.ts';
-import { addGateway } from './lists.ts';
 import { addSelection, type SelectionOptions, selectionBody } from './selection.ts';
 
 type Action = DeadLetterChanged['action'];

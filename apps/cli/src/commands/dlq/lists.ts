@@ -1,20 +1,12 @@
 import type { DeadLetterAudit, DeadLetterDetail, DeadLetterFacets, DeadLetterList } from '@weir/api';
 import type { Command } from 'commander';
 import { numberWithin } from '../../duration.ts';
-import { askGateway, askGatewayBytes, type GatewayOptions } from '../../gateway.ts';
+import { addGateway, askGateway, askGatewayBytes, type GatewayOptions } from '../../gateway.ts';
 import { bytes, number, Output, type Terminal, table } from '../../output.ts';
 import { addSelection, type SelectionOptions, selectionQuery } from './selection.ts';
 
 interface Common extends GatewayOptions {
   readonly json?: boolean;
-}
-
-/** Options of every command that asks the gateway. */
-export function addGateway(command: Command): Command {
-  return command
-    .option('--url <url>', 'address of the gateway')
-    .option('--data <dir>', 'data folder of `weir up`')
-    .option('--json', 'print JSON');
 }
 
 const ROW = 16;

@@ -5,11 +5,10 @@ import { WeirError } from '@weir/flow';
 import type { Command } from 'commander';
 import { wholeWithin } from '../../duration.ts';
 import { Finished } from '../../finished.ts';
-import { askGateway, type GatewayOptions, tellGateway } from '../../gateway.ts';
+import { addGateway, askGateway, type GatewayOptions, tellGateway } from '../../gateway.ts';
 import { number, Output, type Terminal, table } from '../../output.ts';
 import { Progress } from '../../progress.ts';
 import { usage } from '../../settings.ts';
-import { addGateway } from './lists.ts';
 import { addSelection, type SelectionOptions, selectionBody } from './selection.ts';
 
 interface Options extends GatewayOptions, SelectionOptions {

@@ -1,9 +1,8 @@
 import type { Replay, ReplayLetterList, ReplayList } from '@weir/api';
 import type { Command } from 'commander';
-import { askGateway, type GatewayOptions, tellGateway } from '../../gateway.ts';
+import { addGateway, askGateway, type GatewayOptions, tellGateway } from '../../gateway.ts';
 import { number, Output, type Terminal, table } from '../../output.ts';
 import { usage } from '../../settings.ts';
-import { addGateway } from './lists.ts';
 import { describeReplay } from './replay.ts';
 
 interface Common extends GatewayOptions {
