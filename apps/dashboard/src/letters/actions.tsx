@@ -4,7 +4,7 @@ import { api } from '../api.ts';
 import { useAsked } from '../asked.ts';
 import { count, span } from '../format.ts';
 import { ChangeForm, Dialog } from '../parts/dialog.tsx';
-import { asBody, type Field } from './selection.ts';
+import type { Field } from './selection.ts';
 
 export type LetterAction = 'replay' | 'edit' | 'park' | 'purge';
 
@@ -30,16 +30,11 @@ export function ActionDialog({ action, selection, total, onClose, onChanged }: A
   const [said, setSaid] = useState<string | null>(null);
   const [key] = useState(() => crypto.randomUUID());
   const [patch, setPatch] = useState(EXAMPLE);
-  const body = {
-    ...asBody(selection),
-    ...(selection.ids === undefined ? {} : { ids: selection.ids.split(',') }),
-  };
-  const chosen = body as ReplayRequest['selection'];
   const letters = `${count(total)} ${total === 1 ? 'letter' : 'letters'}`;
   if (action === 'replay') {
     return (
       <Dialog title={`Replay ${letters}`} wide onClose={onClose}>
-        <ReplaySteps selection={chosen} idempotencyKey={key} onChanged={onChanged} onClose={onClose} />
+        <ReplaySteps selection={selection} idempotencyKey={key} onChanged={onChanged} onClose={onClose} />
       </Dialog>
     );
   }
@@ -55,7 +50,7 @@ export function ActionDialog({ action, selection, total, onClose, onChanged }: A
           change={async (why) => {
             const edit = action === 'edit' ? { patch: parsePatch(patch) } : {};
             // What was chosen may have grown since it was counted: then nothing is done, and the sentence says so.
-            const body = { selection: chosen, why, expect: total, ...edit };
+            const body = { selection, why, expect: total, ...edit };
             setSaid(report(await api.changeLetters(action, body, key)));
             onChanged();
           }}

@@ -1,11 +1,10 @@
 import type { Anomaly } from '@weir/api';
-import { useEffect, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { api } from '../api.ts';
+import { useAsked } from '../asked.ts';
 import { Chart, type Line } from '../chart/chart.tsx';
 import { count, measure, moment, span, timeOfDay } from '../format.ts';
-import { poll } from '../polling.ts';
-import { LEVEL_MS, LEVELS, level, MOST_POINTS, RANGES, range, sentence } from '../state.ts';
+import { LEVEL_MS, LEVELS, level, MOST_POINTS, RANGES, range } from '../state.ts';
 
 /** A chart of so many windows can still be read. */
 const POINTS = 2_100;
@@ -21,27 +20,19 @@ const LINES: readonly Line[] = [
 
 /** Values in the band in which they were expected, those that are anomalous, and the alarms. */
 export function AnomalyChart({ id, site, metric }: { id: string; site: string; metric: string }) {
-  const [anomaly, setAnomaly] = useState<Anomaly | null>(null);
-  const [trouble, setTrouble] = useState<string | null>(null);
   const ms = RANGES.find((one) => one.id === range.value)?.ms ?? 0;
   const fits = level.value !== 'auto' && ms / LEVEL_MS[level.value] <= MOST_POINTS;
   const asked = fits ? level.value : LEVELS.find((name) => ms / LEVEL_MS[name] <= POINTS);
 
-  useEffect(() => {
-    setAnomaly(null);
-    setTrouble(null);
-    const every = Math.min(60_000, Math.max(5_000, ms / 300));
-    return poll(async (signal) => {
-      try {
-        const from = Math.floor((Date.now() - ms) / every) * every;
-        setAnomaly(await api.anomaly(id, { site, metric, from, level: asked ?? '1h' }, signal));
-        setTrouble(null);
-      } catch (error) {
-        if (!signal.aborted) setTrouble(sentence(error));
-        throw error;
-      }
-    }, every);
-  }, [id, site, metric, ms, asked]);
+  const every = Math.min(60_000, Math.max(5_000, ms / 300));
+  const { value: anomaly, trouble } = useAsked(
+    JSON.stringify([id, site, metric, ms, asked]),
+    (signal) => {
+      const from = Math.floor((Date.now() - ms) / every) * every;
+      return api.anomaly(id, { site, metric, from, level: asked ?? '1h' }, signal);
+    },
+    every,
+  );
 
   if (anomaly === null) {
     return (

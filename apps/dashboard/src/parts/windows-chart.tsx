@@ -1,40 +1,31 @@
 import type { Series, SeriesPoint } from '@weir/api';
-import { useEffect, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { api } from '../api.ts';
+import { useAsked } from '../asked.ts';
 import { Chart, type Line } from '../chart/chart.tsx';
 import { count, measure, moment, span, timeOfDay } from '../format.ts';
-import { poll } from '../polling.ts';
-import { LEVEL_MS, level, MOST_POINTS, QUANTILES, quantiles, RANGES, range, sentence } from '../state.ts';
+import { LEVEL_MS, level, MOST_POINTS, QUANTILES, quantiles, RANGES, range } from '../state.ts';
 
 /** As many points as the chart has room for: on a phone fewer, or the lines run into each other. */
 const points = (): number => Math.max(60, Math.min(400, Math.floor(window.innerWidth / 2.5)));
 
 /** Mean with the band from least to greatest, and the quantiles that are switched on; gaps and open windows show. */
 export function WindowsChart({ id, site, metric }: { id: string; site: string; metric: string }) {
-  const [series, setSeries] = useState<Series | null>(null);
-  const [trouble, setTrouble] = useState<string | null>(null);
   const ms = RANGES.find((one) => one.id === range.value)?.ms ?? 0;
   const asked = level.value === 'auto' || ms / LEVEL_MS[level.value] > MOST_POINTS ? undefined : level.value;
 
-  useEffect(() => {
-    setSeries(null);
-    setTrouble(null);
-    // A picture of days need not be drawn anew every two seconds.
-    const every = Math.min(30_000, Math.max(2_000, ms / 300));
-    return poll(async (signal) => {
-      try {
-        // A start on a whole step is the same question for a while, so the gateway's cache has the answer.
-        const from = Math.floor((Date.now() - ms) / every) * every;
-        const size = asked === undefined ? { points: points() } : { level: asked };
-        setSeries(await api.series(id, { site, metric, from, ...size }, signal));
-        setTrouble(null);
-      } catch (error) {
-        if (!signal.aborted) setTrouble(sentence(error));
-        throw error;
-      }
-    }, every);
-  }, [id, site, metric, ms, asked]);
+  // A picture of days need not be drawn anew every two seconds.
+  const every = Math.min(30_000, Math.max(2_000, ms / 300));
+  const { value: series, trouble } = useAsked(
+    JSON.stringify([id, site, metric, ms, asked]),
+    (signal) => {
+      // A start on a whole step is the same question for a while, so the gateway's cache has the answer.
+      const from = Math.floor((Date.now() - ms) / every) * every;
+      const size = asked === undefined ? { points: points() } : { level: asked };
+      return api.series(id, { site, metric, from, ...size }, signal);
+    },
+    every,
+  );
 
   if (series === null) {
     return (
