@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, openClient } from '@weir/connect-mqtt';
 import { PORTS } from '@weir/topology';
-import { build, type Histogram } from 'hdr-histogram-js';
 import { busySeconds, cpuSeconds } from './cpu.ts';
 import { openPipeline, type Pipeline, type PipelineOptions, ROOT } from './pipeline.ts';
 import { type BenchResult, machine, round, saveResult } from './report.ts';
 import { Sender } from './run.ts';
+import { cpuLine, histogram, type Spread, spread, spreadLine } from './spread.ts';
 
 export interface AlertsOptions extends Omit<PipelineOptions, 'gateway' | 'configFile'> {
   readonly devices: number;
@@ -23,13 +23,6 @@ export interface AlertsOptions extends Omit<PipelineOptions, 'gateway' | 'config
   readonly save: boolean;
 }
 
-interface Spread {
-  readonly samples: number;
-  readonly p50: number;
-  readonly p90: number;
-  readonly p99: number;
-  readonly max: number;
-}
 interface AlertsResult {
   readonly date: string;
   readonly machine: BenchResult['machine'];
@@ -63,13 +56,6 @@ const rules = [
   { id: 'probe', metric: 'alarm', above: 50, severity: 'critical' },
   { id: 'background', metric: 'temperature', above: 1e9 },
 ];
-
-const histogram = (): Histogram =>
-  build({ highestTrackableValue: 600_000, numberOfSignificantValueDigits: 3 });
-function spread(of: Histogram): Spread {
-  const at = (percentile: number): number => of.getValueAtPercentile(percentile);
-  return { samples: of.totalCount, p50: at(50), p90: at(90), p99: at(99), max: of.maxValue };
-}
 
 interface WebhookBody {
   readonly id: string;
@@ -237,15 +223,11 @@ function complaints(
 }
 
 function render(result: AlertsResult): string {
-  const line = ({ samples, p50, p90, p99, max }: Spread): string =>
-    `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms (${round(samples, 0)} samples)`;
   return [
     `alerts: ${round(result.devices, 0)} devices at ${result.hertz} Hz, ${round(result.readingsPerSecond, 0)} readings/s acknowledged beside them`,
-    `  fires           ${line(result.latencyMs.firing)} from publish to webhook; limit p99 ${LIMIT_MS} ms`,
-    `  resolves        ${line(result.latencyMs.resolved)}`,
+    `  fires           ${spreadLine(result.latencyMs.firing)} from publish to webhook; limit p99 ${LIMIT_MS} ms`,
+    `  resolves        ${spreadLine(result.latencyMs.resolved)}`,
     `  lost            ${result.lost}; told twice ${result.repeated}`,
-    `  CPU µs/reading  ${Object.entries(result.cpuMicroseconds)
-      .map(([name, us]) => `${name} ${round(us)}`)
-      .join(', ')}; other programs ${round(result.cpuForeign * 100, 0)} %`,
+    `  CPU µs/reading  ${cpuLine(result.cpuMicroseconds, result.cpuForeign)}`,
   ].join('\n');
 }

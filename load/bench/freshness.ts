@@ -2,12 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { WindowList } from '@weir/api';
 import { loadConfig } from '@weir/config';
 import { PORTS } from '@weir/topology';
-import { build, type Histogram } from 'hdr-histogram-js';
+import type { Histogram } from 'hdr-histogram-js';
 import { busySeconds, cpuSeconds } from './cpu.ts';
 import { payloadOf } from './payloads.ts';
 import type { Pipeline } from './pipeline.ts';
 import { type BenchResult, machine, round, saveResult } from './report.ts';
 import { Sender } from './run.ts';
+import { cpuLine, histogram, type Spread, spread, spreadLine } from './spread.ts';
 
 export interface FreshnessOptions {
   readonly devices: number;
@@ -20,14 +21,6 @@ export interface FreshnessOptions {
   readonly json: boolean;
   readonly save: boolean;
   readonly say: (text: string) => void;
-}
-
-interface Spread {
-  readonly samples: number;
-  readonly p50: number;
-  readonly p90: number;
-  readonly p99: number;
-  readonly max: number;
 }
 
 interface FreshnessResult {
@@ -62,13 +55,6 @@ const SECOND = 1_000;
 /** Beyond the end of the window and the out-of-orderness. */
 const ALLOWED_MS = 2_000;
 const METRIC = 'temperature';
-
-const histogram = (): Histogram =>
-  build({ highestTrackableValue: 600_000, numberOfSignificantValueDigits: 3 });
-function spread(of: Histogram): Spread {
-  const at = (percentile: number): number => of.getValueAtPercentile(percentile);
-  return { samples: of.totalCount, p50: at(50), p90: at(90), p99: at(99), max: of.maxValue };
-}
 
 /** Asks a gateway about devices and takes the time. */
 class Watcher {
@@ -214,17 +200,13 @@ function complaints({ readableMs, limitMs, readingsPerSecond }: FreshnessResult,
 }
 
 function render(result: FreshnessResult): string {
-  const line = ({ samples, p50, p90, p99, max }: Spread): string =>
-    `p50 ${p50} ms, p90 ${p90} ms, p99 ${p99} ms, max ${max} ms (${round(samples, 0)} samples)`;
   return [
     `freshness: ${round(result.devices, 0)} devices at ${result.hertz} Hz, ${round(result.readingsPerSecond, 0)} readings/s acknowledged`,
-    `  readable        ${line(result.readableMs)} after the window's end; limit p99 ${result.limitMs} ms`,
-    `  closed          ${line(result.closedMs)} after the window's end`,
-    `  windows call    ${line(result.answerMs.windows)}`,
-    `  summary call    ${line(result.answerMs.summary)}`,
+    `  readable        ${spreadLine(result.readableMs)} after the window's end; limit p99 ${result.limitMs} ms`,
+    `  closed          ${spreadLine(result.closedMs)} after the window's end`,
+    `  windows call    ${spreadLine(result.answerMs.windows)}`,
+    `  summary call    ${spreadLine(result.answerMs.summary)}`,
     `  acknowledged    p50 ${round(result.ackMs.p50)} ms, p99 ${round(result.ackMs.p99)} ms`,
-    `  CPU µs/reading  ${Object.entries(result.cpuMicroseconds)
-      .map(([name, us]) => `${name} ${round(us)}`)
-      .join(', ')}; other programs ${round(result.cpuForeign * 100, 0)} %`,
+    `  CPU µs/reading  ${cpuLine(result.cpuMicroseconds, result.cpuForeign)}`,
   ].join('\n');
 }
