@@ -177,6 +177,8 @@ test('maintenance holds back its devices; what a site alert covers is told to no
   notify();
   await until(() => received.length === 1, soon('the free one'));
   assert.equal(received[0]?.body.alerts[0].device, 'free');
+  // The receiver knows before the database does.
+  await until(async () => (await deliveries()).some((line) => line.includes('sent')), soon('its delivery'));
   assert.deepEqual((await deliveries()).toSorted(), [
     'ops firing dropped suppressed',
     'ops firing held maintenance',
