@@ -211,6 +211,7 @@ const apps: Readonly<Record<string, Service>> = {
   archiver: app('archiver', ['archiverHttp']),
   alerter: app('alerter', ['alerterHttp']),
   'dead-letters': app('dead-letters', ['deadLettersHttp']),
+  'lag-monitor': app('lag-monitor', ['lagMonitorHttp']),
   gateway: app('gateway', ['gateway'], {}, ['redis']),
 };
 

@@ -1,10 +1,9 @@
 import { hostname } from 'node:os';
 import { openPublisher, restoreTopology, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
-import { openDatabase } from '@weir/connect-timescale';
+import { openDatabase, standForLeader } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
 import { AlerterEvents } from './events.ts';
 import { leadAlerts } from './lead.ts';
-import { standForLeader } from './leadership.ts';
 import { answerLiveness } from './liveness/answer-liveness.ts';
 import { watchTopology } from './steps/watch-topology.ts';
 
@@ -44,7 +43,7 @@ export async function startFlow(context: AppContext): Promise<void> {
   context.answer('/liveness', answerLiveness(alerts.liveness));
 
   const leading = standForLeader({
-    ...{ url: config.timescale.url, database, holder, events, stopping },
+    ...{ job: 'alerter', url: config.timescale.url, database, holder, events, stopping },
     lead: alerts.lead,
   }).catch((error: unknown) => context.fatal('acting as the active alerter', error));
   context.onStop('settle', 'evaluation and alert messages', () => leading);

@@ -8,13 +8,12 @@ import {
   openConsumer,
   type Publisher,
 } from '@weir/connect-rabbitmq';
-import { type Database, listRules } from '@weir/connect-timescale';
+import { type Database, type Leadership, listRules } from '@weir/connect-timescale';
 import type { Check, Logger, Metrics } from '@weir/observe';
 import { QUEUES } from '@weir/topology';
 import { batchQueue } from './batch-queue.ts';
 import { openEngine } from './engine.ts';
 import type { AlerterEvents } from './events.ts';
-import type { Leadership } from './leadership.ts';
 import { LivenessEvents } from './liveness/events.ts';
 import { livenessStore } from './liveness/liveness-store.ts';
 import { type LivenessWatch, watchLiveness } from './liveness/watch-liveness.ts';

@@ -3,6 +3,7 @@ import { aggregatorSection, alerterSection, archiverSection, gatewaySection } fr
 import { deadLettersSection } from './sections/dead-letters.ts';
 import { derivedSection } from './sections/derived.ts';
 import { edgeSection } from './sections/edge.ts';
+import { lagMonitorSection } from './sections/lag-monitor.ts';
 import { checkRetention, retentionSection } from './sections/retention.ts';
 import { checkRollups, devicesSection, rollupsSection } from './sections/rollups.ts';
 import {
@@ -36,6 +37,7 @@ export const schema = z
     alerter: alerterSection,
     gateway: gatewaySection,
     deadLetters: deadLettersSection,
+    lagMonitor: lagMonitorSection,
     retention: retentionSection,
     devices: devicesSection,
     rollups: rollupsSection,

@@ -16,6 +16,7 @@ export * from './errors.ts';
 export * from './forced.ts';
 export * from './idempotency.ts';
 export { newestPane } from './kept.ts';
+export * from './leadership.ts';
 export * from './maintenance.ts';
 export * from './migrate.ts';
 export * from './offsets.ts';

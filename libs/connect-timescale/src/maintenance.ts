@@ -6,7 +6,7 @@ import { mapError } from './errors.ts';
 
 /** "weir" in ASCII, and the number of the job: a pair of its own, apart from the lock of the migrations. */
 const LOCK_CLASS = 0x77656972;
-const LOCKS = { retention: 1, alerter: 2, replay: 3, sweep: 4 } as const;
+const LOCKS = { retention: 1, alerter: 2, replay: 3, sweep: 4, 'lag-monitor': 5 } as const;
 export type MaintenanceJob = keyof typeof LOCKS;
 
 /** A holder that is paused for longer loses its session, and with it the lock. */

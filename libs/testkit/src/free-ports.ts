@@ -37,6 +37,7 @@ export const APP_PORTS: readonly PortName[] = [
   'alerterHttp',
   'fleetHttp',
   'deadLettersHttp',
+  'lagMonitorHttp',
 ];
 /**
  * Offsets of one test lie a multiple of this apart. No two app ports differ by a multiple of it, so the port sets of

@@ -14,6 +14,7 @@ export const PORTS = {
   alerterHttp: 8097,
   fleetHttp: 8098,
   deadLettersHttp: 8099,
+  lagMonitorHttp: 8100,
   kafka: 9092,
   kafkaController: 9093,
   rabbitmq: 5672,

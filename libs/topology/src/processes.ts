@@ -7,6 +7,7 @@ export const APP_PORTS = {
   archiver: 'archiverHttp',
   alerter: 'alerterHttp',
   'dead-letters': 'deadLettersHttp',
+  'lag-monitor': 'lagMonitorHttp',
   gateway: 'gateway',
 } as const satisfies Record<string, PortName>;
 export type AppName = keyof typeof APP_PORTS;

@@ -1,9 +1,9 @@
 import type { Arrivals, Observation, ReadingBatch } from '@weir/alerts';
 import type { Delivery, Settlement } from '@weir/connect-rabbitmq';
+import { isFenced } from '@weir/connect-timescale';
 import { isTransient, retrying, WeirError } from '@weir/flow';
 import type { Engine } from '../engine.ts';
 import type { AlerterEvents } from '../events.ts';
-import { isFenced } from '../leadership.ts';
 import { edgeName } from '../liveness/read-edge-message.ts';
 import { decodeTelemetry, telemetrySource } from './decode-telemetry.ts';
 

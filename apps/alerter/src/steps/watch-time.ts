@@ -6,10 +6,10 @@ import {
   MissingReadings,
   type Observation,
 } from '@weir/alerts';
+import { isFenced } from '@weir/connect-timescale';
 import { isTransient, retrying } from '@weir/flow';
 import type { Engine } from '../engine.ts';
 import type { AlerterEvents } from '../events.ts';
-import { isFenced } from '../leadership.ts';
 
 const TICK_MS = 250;
 /** Time of edges moves once a second. */

@@ -3,6 +3,7 @@ import type { Observation } from '@weir/alerts';
 import type { RuleOf } from '@weir/config/alert-rules';
 import {
   type Database,
+  isFenced,
   readClosedWindows,
   readPieces,
   seriesOfMetrics,
@@ -12,7 +13,6 @@ import { isTransient } from '@weir/flow';
 import { ANOMALY_MEMORY_MS, AnomalyDetector, LEVEL_MS, levelIndex, scoreWindow } from '@weir/windows';
 import type { Engine } from '../engine.ts';
 import type { AlerterEvents } from '../events.ts';
-import { isFenced } from '../leadership.ts';
 import { observeWindow } from './observe-windows.ts';
 
 const TICK_MS = 1_000;

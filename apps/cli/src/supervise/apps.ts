@@ -18,5 +18,6 @@ export const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
   { name: 'archiver', port: APP_PORTS.archiver, doors: [], stopRank: 2 },
   { name: 'alerter', port: APP_PORTS.alerter, doors: [], stopRank: 2 },
   { name: 'dead-letters', port: APP_PORTS['dead-letters'], doors: [], stopRank: 2 },
+  { name: 'lag-monitor', port: APP_PORTS['lag-monitor'], doors: [], stopRank: 2 },
   { name: 'gateway', port: APP_PORTS.gateway, doors: [], stopRank: 2 },
 ];

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { acquireLease, type Database, fenced, type Lease, type Transaction } from '@weir/connect-timescale';
 import { isTransient, WeirError } from '@weir/flow';
-import type { AlerterEvents } from './events.ts';
+import type { Database, Transaction } from './database.ts';
+import { acquireLease, fenced, type Lease, type MaintenanceJob } from './maintenance.ts';
 
 /** An active process that falls silent for this long loses its place. */
 const SILENCE_MS = 5_000;
@@ -21,19 +21,28 @@ export interface Leadership {
 export const isFenced = (error: unknown): boolean =>
   error instanceof WeirError && error.code === 'WEIR_FENCED';
 
+/** What is told while standing and leading. */
+export interface LeadershipEvents {
+  /** Whether this process is the one that acts. */
+  active(active: boolean): void;
+  /** The database does not answer; tried again in `againMs`. */
+  databaseAway(error: unknown, againMs: number): void;
+}
+
 export interface LeadershipOptions {
+  readonly job: MaintenanceJob;
   readonly url: string;
   readonly database: Database;
   /** Shown in the table `maintenance`. */
   readonly holder: string;
-  readonly events: AlerterEvents;
+  readonly events: LeadershipEvents;
   readonly stopping: AbortSignal;
   /** Acts until `ended` aborts and everything it began has ended. */
   readonly lead: (leadership: Leadership) => Promise<void>;
 }
 
 /**
- * Stands by until no other alerter holds the place, leads, and stands by again when another has taken it; until the
+ * Stands by until no other process holds the place, leads, and stands by again when another has taken it; until the
  * stop. The place is a lock in a session of its own: the server frees it at once when the process dies, and after 5 s
  * when it is silent. What a paused process still wants to write after that is refused by the token in `maintenance`.
  * While the database is away nobody can take over, and whoever leads goes on.
@@ -55,12 +64,12 @@ const pause = (signal: AbortSignal): Promise<void> =>
 
 /** Null: the stop came first. */
 async function acquire(
-  { url, database, holder, events, stopping }: LeadershipOptions,
+  { job, url, database, holder, events, stopping }: LeadershipOptions,
   resume: bigint | null,
 ): Promise<Lease | 'taken' | null> {
   while (!stopping.aborted) {
     try {
-      const lease = await acquireLease(url, 'alerter', holder, { silenceMs: SILENCE_MS, resume });
+      const lease = await acquireLease(url, job, holder, { silenceMs: SILENCE_MS, resume });
       if (lease !== null) return lease;
       // A standby that could not write is none: /readyz goes by this connection.
       await database.query('standing by', 'SELECT 1');

@@ -1,0 +1,10 @@
+import type { AppContext } from '@weir/lifecycle';
+import { openParts } from './parts.ts';
+
+/**
+ * Every process measures and answers; of several, the one that leads writes history, raises alerts and acts.
+ */
+export async function startFlow(context: AppContext): Promise<void> {
+  const parts = openParts(context);
+  parts.lead();
+}
