@@ -4,7 +4,13 @@ export { portOf, serverEnvironment } from './environment.ts';
 export { oneShot } from './launch.ts';
 export { isPortFree, type PortUse, portBusyMessage, requirePorts } from './ports.ts';
 export { identify, isSameProcess, type ProcessId, portHolder } from './proc.ts';
-export { type Provisioned, provision, provisionExtras, provisionToxiproxy } from './provision.ts';
+export {
+  type Provisioned,
+  provision,
+  provisionExtras,
+  provisionTelegraf,
+  provisionToxiproxy,
+} from './provision.ts';
 export type { OnProgress, Progress } from './run.ts';
 export { SERVER_NAMES, type ServerName } from './servers/types.ts';
 export { NativeStack, type NativeStackOptions, type ServerState, type ServerStatus } from './stack.ts';
