@@ -30,3 +30,11 @@ export const PORTS = {
   grafana: 3000,
 } as const;
 export type PortName = keyof typeof PORTS;
+
+/** Edges of one installation that may run on one machine. */
+export const MAX_EDGES = 8;
+/**
+ * What the ports of an edge add to the offset of the installation: the first has the ports of the table, each further
+ * one lies 120 above the one before. @param index from 0
+ */
+export const edgePortOffset = (index: number): number => index * 120;

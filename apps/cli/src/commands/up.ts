@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadConfig } from '@weir/config';
 import { errorMessage, WeirError } from '@weir/flow';
+import { MAX_EDGES } from '@weir/topology';
 import { Command } from 'commander';
+import { wholeWithin } from '../duration.ts';
 import { Output, type Terminal } from '../output.ts';
 import { configFile, dataFolder, ROOT } from '../paths.ts';
 import { Progress } from '../progress.ts';
@@ -16,6 +18,7 @@ import { Supervisor } from '../supervise/supervisor.ts';
 interface UpOptions {
   readonly foreground?: boolean;
   readonly fleet: boolean;
+  readonly edges: string;
   readonly data?: string;
   readonly json?: boolean;
 }
@@ -23,6 +26,8 @@ interface UpOptions {
 const SCREEN_MS = 1_000;
 const LINE_MS = 10_000;
 const START_MS = 20 * 60_000;
+
+const edgesOf = ({ edges }: UpOptions): number => wholeWithin('--edges', edges, 1, MAX_EDGES);
 
 /** Shows the figures until `until` resolves. */
 async function watch(terminal: Terminal, supervisor: Supervisor, until: Promise<void>): Promise<void> {
@@ -47,6 +52,7 @@ async function foreground(terminal: Terminal, options: UpOptions): Promise<void>
   const supervisor = new Supervisor({
     dataDir: dataFolder(options.data),
     withFleet: options.fleet,
+    edges: edgesOf(options),
     progress,
   });
   let asked = 0;
@@ -119,7 +125,10 @@ async function detached(terminal: Terminal, options: UpOptions): Promise<void> {
   mkdirSync(logs, { recursive: true });
   const logFile = join(logs, 'supervisor.log');
   const log = openSync(logFile, 'w', 0o600);
-  const args = ['up', '--foreground', '--data', folder, ...(options.fleet ? [] : ['--no-fleet'])];
+  const args = [
+    ...['up', '--foreground', '--data', folder, '--edges', String(edgesOf(options))],
+    ...(options.fleet ? [] : ['--no-fleet']),
+  ];
   const child = spawn(process.execPath, [join(ROOT, 'apps/cli/src/main.ts'), ...args], {
     cwd: ROOT,
     detached: true,
@@ -154,6 +163,7 @@ export function upCommand(terminal: Terminal): Command {
     .description('start servers, apps and a small fleet')
     .option('--foreground', 'stay, show the figures, stop everything on Ctrl-C')
     .option('--no-fleet', 'without the virtual devices')
+    .option('--edges <n>', 'edge processes; each further one listens 120 ports above the one before', '1')
     .option('--data <dir>', 'data folder (default: .weir, or WEIR_DATA_DIR)')
     .option('--json', 'print the state as JSON when it is up')
     .addHelpText(
@@ -162,6 +172,7 @@ export function upCommand(terminal: Terminal): Command {
 Examples:
   $ weir up
   $ weir up --foreground --no-fleet
+  $ weir up --edges 2 --no-fleet
   $ WEIR_PORTS__OFFSET=1000 weir up --data /var/lib/weir
 
 The first start fetches and builds the servers (minutes); later ones take seconds. Containers are used when

@@ -1,4 +1,5 @@
-import { APP_PORTS, type AppName, type PortName } from '@weir/topology';
+import { join } from 'node:path';
+import { APP_PORTS, type AppName, edgePortOffset, type PortName } from '@weir/topology';
 
 /** A process that `weir up` runs, in the order in which it stops. */
 export interface AppSpec {
@@ -11,8 +12,17 @@ export interface AppSpec {
   readonly stopRank: number;
 }
 
+/** A process of one of Weir's apps. */
+export interface AppInstance extends AppSpec {
+  readonly app: AppName;
+  /** Added to its ports beside the offset of the installation. */
+  readonly portOffset: number;
+  /** Settings that this one does not share with the others. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
 export const FLEET: AppSpec = { name: 'fleet', port: 'fleetHttp', doors: [], stopRank: 0 };
-export const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
+const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
   { name: 'edge', port: APP_PORTS.edge, doors: ['mqtt', 'mqttWs'], stopRank: 1 },
   { name: 'aggregator', port: APP_PORTS.aggregator, doors: [], stopRank: 2 },
   { name: 'archiver', port: APP_PORTS.archiver, doors: [], stopRank: 2 },
@@ -21,3 +31,28 @@ export const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
   { name: 'lag-monitor', port: APP_PORTS['lag-monitor'], doors: [], stopRank: 2 },
   { name: 'gateway', port: APP_PORTS.gateway, doors: [], stopRank: 2 },
 ];
+
+/**
+ * The processes of an installation. The first edge is what its settings say; each further one has a name, a folder, a
+ * spool and ports of its own: `edge-2` listens 120 above the first.
+ */
+export function appInstances(edges: number, dataDir: string, portOffset: number): readonly AppInstance[] {
+  const first = APPS.map((spec) => ({ ...spec, app: spec.name, portOffset: 0, settings: {} }));
+  const [edge, ...others] = first as [AppInstance, ...AppInstance[]];
+  const more = Array.from({ length: edges - 1 }, (_, i): AppInstance => {
+    const name = `edge-${i + 2}`;
+    const own = edgePortOffset(i + 1);
+    return {
+      ...edge,
+      name,
+      portOffset: own,
+      settings: {
+        WEIR_EDGE__ID: name,
+        WEIR_EDGE__DIR: join(dataDir, name),
+        WEIR_EDGE__SPOOL__DIR: join(dataDir, name, 'spool'),
+        WEIR_PORTS__OFFSET: String(portOffset + own),
+      },
+    };
+  });
+  return [edge, ...more, ...others];
+}

@@ -21,6 +21,8 @@ export interface Run {
   readonly doing: string;
   readonly servers: 'native' | 'containers';
   readonly portOffset: number;
+  /** Edge processes; `edgePortOffset` tells where they listen. */
+  readonly edges: number;
   readonly startedAt: string;
   readonly apps: readonly AppLine[];
 }

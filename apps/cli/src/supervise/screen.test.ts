@@ -17,6 +17,7 @@ function run(over: Partial<Run> = {}): Run {
     doing: '',
     servers: 'native',
     portOffset: 1000,
+    edges: 1,
     startedAt,
     apps: [
       { name: 'edge', state: 'ready', detail: '', process, restarts: 2, logFile: 'edge.log' },

@@ -9,7 +9,7 @@ import { configFile, ROOT } from '../paths.ts';
 import type { Progress } from '../progress.ts';
 import { applyPart, topologyParts } from '../topology.ts';
 import { AppProcess } from './app-process.ts';
-import { APPS, type AppSpec, FLEET } from './apps.ts';
+import { type AppInstance, type AppSpec, appInstances, FLEET } from './apps.ts';
 import { containerServers, hasContainerEngine } from './container-servers.ts';
 import { buildDashboard, dashboardSources, isDashboardBuilt } from './dashboard.ts';
 import { nativeServers, type Servers } from './native-servers.ts';
@@ -19,6 +19,8 @@ import { readFigures, type ServerLine, type View, viewOf } from './view.ts';
 export interface SupervisorOptions {
   readonly dataDir: string;
   readonly withFleet: boolean;
+  /** Edge processes, 1 to `MAX_EDGES`. */
+  readonly edges: number;
   readonly progress: Progress;
 }
 
@@ -139,12 +141,19 @@ export class Supervisor {
   }
 
   async #requireAppPorts(): Promise<void> {
-    const specs = this.#options.withFleet ? [...APPS, FLEET] : APPS;
+    const fleet = this.#options.withFleet ? [{ ...FLEET, portOffset: 0 }] : [];
     await requirePorts(
-      specs.flatMap(({ name, port, doors }) =>
-        [port, ...doors].map((one) => ({ port: PORTS[one] + this.#portOffset, owner: `the ${name}` })),
+      [...this.#instances(), ...fleet].flatMap(({ name, port, doors, portOffset }) =>
+        [port, ...doors].map((one) => ({
+          port: PORTS[one] + this.#portOffset + portOffset,
+          owner: `the ${name}`,
+        })),
       ),
     );
+  }
+
+  #instances(): readonly AppInstance[] {
+    return appInstances(this.#options.edges, this.#options.dataDir, this.#portOffset);
   }
 
   #appEnvironment(file: string | undefined): NodeJS.ProcessEnv {
@@ -177,7 +186,7 @@ export class Supervisor {
     const { dataDir, progress, withFleet } = this.#options;
     const bound = spawnSync('setpriv', ['--version']).status === 0;
     const launch = (
-      spec: AppSpec,
+      spec: AppSpec & { readonly portOffset?: number },
       args: readonly string[],
       more: Readonly<Record<string, string>> = {},
     ): AppProcess => {
@@ -187,7 +196,7 @@ export class Supervisor {
         env: { ...env, ...more },
         bound,
         logFile: join(dataDir, 'logs', `${spec.name}.log`),
-        readyUrl: `http://127.0.0.1:${PORTS[spec.port] + this.#portOffset}/readyz`,
+        readyUrl: `http://127.0.0.1:${PORTS[spec.port] + this.#portOffset + (spec.portOffset ?? 0)}/readyz`,
         onChange: () => this.#save(),
       });
       this.#apps.push({ spec, process: app });
@@ -196,7 +205,9 @@ export class Supervisor {
       return app;
     };
     await Promise.all(
-      APPS.map((spec) => this.#ready(launch(spec, appArguments(spec.name), appVariables(spec.name)))),
+      this.#instances().map((one) =>
+        this.#ready(launch(one, appArguments(one.app), { ...appVariables(one.app), ...one.settings })),
+      ),
     );
     if (withFleet) await this.#ready(launch(FLEET, fleetArguments(dataDir)));
   }
@@ -259,6 +270,7 @@ export class Supervisor {
       doing: this.#doing,
       servers: this.#servers?.kind ?? 'native',
       portOffset: this.#portOffset,
+      edges: this.#options.edges,
       startedAt: this.#startedAt,
       apps: this.#apps.map(({ process: { name, state, detail, pid, restarts, logFile } }) => ({
         name,

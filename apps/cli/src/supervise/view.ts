@@ -1,5 +1,5 @@
 import type { Status } from '@weir/api';
-import { PORTS } from '@weir/topology';
+import { edgePortOffset, PORTS } from '@weir/topology';
 import type { AppLine, Run } from './run-file.ts';
 
 export interface ServerLine {
@@ -25,8 +25,12 @@ export interface View {
 
 const FIGURES_DEADLINE_MS = 1_500;
 
-export function addressesOf(portOffset: number): Record<string, string> {
+export function addressesOf(portOffset: number, edges = 1): Record<string, string> {
   const at = (name: keyof typeof PORTS): number => PORTS[name] + portOffset;
+  const further = Array.from({ length: edges - 1 }, (_, i) => [
+    `mqtt of edge-${i + 2}`,
+    `mqtt://127.0.0.1:${at('mqtt') + edgePortOffset(i + 1)}`,
+  ]);
   return {
     page: `http://127.0.0.1:${at('gateway')}/`,
     api: `http://127.0.0.1:${at('gateway')}/api/v1`,
@@ -34,6 +38,7 @@ export function addressesOf(portOffset: number): Record<string, string> {
     websocket: `ws://127.0.0.1:${at('mqttWs')}`,
     ingest: `http://127.0.0.1:${at('edgeHttp')}/ingest/v1/{site}/{device}`,
     metrics: `http://127.0.0.1:${at('edgeHttp')}/metrics`,
+    ...Object.fromEntries(further),
   };
 }
 
@@ -57,7 +62,7 @@ export function viewOf(run: Run, servers: readonly ServerLine[], figures: Status
     startedAt: run.startedAt,
     servers,
     apps: run.apps,
-    addresses: addressesOf(run.portOffset),
+    addresses: addressesOf(run.portOffset, run.edges),
     figures,
   };
 }
