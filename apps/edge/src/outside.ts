@@ -49,6 +49,7 @@ export const startOutside: StartOutside = async (context, parts) => {
   const commands = await startCommands(context, { broker, intake, events, broadcast });
   broadcast.start();
   const forwarders = startForwarders(context, spool, intake.clock);
+  broadcast.hear('throttle', (asked) => forwarders.throttle.hear(asked));
   progress.start();
   return {
     status: forwarders.status,

@@ -20,7 +20,7 @@ export interface ForwardOptions {
   readonly lingerMs: number;
   readonly stopping: AbortSignal;
   /** Resolves when the records in hand may be sent; false: they will be read again. */
-  readonly admit?: () => Promise<boolean>;
+  readonly admit?: (records: readonly SpoolRecord[], stopping: AbortSignal) => Promise<boolean>;
 }
 
 /**
@@ -34,7 +34,7 @@ export async function forward(options: ForwardOptions): Promise<void> {
     const records = await reader.next(batchBytes, stopping);
     const last = records.at(-1);
     if (last === undefined) return;
-    if (admit !== undefined && !(await admit())) continue;
+    if (admit !== undefined && !(await admit(records, stopping))) continue;
     try {
       await sink.deliver(records, stopping);
     } catch (error) {

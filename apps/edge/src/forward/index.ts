@@ -8,6 +8,7 @@ import { type DestinationStatus, ForwardEvents } from './events.ts';
 import { forward, type Sink } from './flow.ts';
 import { kafkaSink } from './kafka-sink.ts';
 import { rabbitmqSink } from './rabbitmq-sink.ts';
+import { Throttle } from './throttle.ts';
 import { watchBindings } from './watch-bindings.ts';
 
 export type { DestinationStatus } from './events.ts';
@@ -25,6 +26,8 @@ const FED_QUEUES = Object.values(QUEUES).filter(({ bindings }) =>
 
 export interface Forwarders {
   status(name: Destination): DestinationStatus & SpoolBehind;
+  /** Of the way to Kafka. */
+  readonly throttle: Pick<Throttle, 'hear'>;
   /** Ends the loops: nothing new is read, the rounds under way end within 8 s. Idempotent. */
   stop(): Promise<void>;
 }
@@ -70,6 +73,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
   events.observe(metrics, readers, clock, (name) => sinks[name].isBlocked());
 
   const stopping = new AbortController();
+  const throttle = new Throttle();
   const { url, managementUrl } = config.rabbitmq;
   const bindings = watchBindings({
     reader: readers.rabbitmq,
@@ -89,7 +93,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
       batchBytes,
       lingerMs: settings.linger,
       stopping: stopping.signal,
-      ...(name === 'rabbitmq' ? { admit: bindings.admit } : {}),
+      admit: name === 'rabbitmq' ? bindings.admit : (records, stop) => throttle.admit(records, stop),
     }).catch((error: unknown) => context.fatal(`forwarding to ${name}`, error));
   const loops = [start('kafka', settings.kafkaBatch), start('rabbitmq', settings.rabbitmqBatch)];
 
@@ -102,6 +106,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
     await within(STOP_MS, [...loops, bindings.stop()]);
   };
   return {
+    throttle,
     status: (name) => ({ ...events.status(name), ...readers[name].behind }),
     stop: () => {
       stopped ??= stop();
