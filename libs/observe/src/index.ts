@@ -1,3 +1,4 @@
 export * from './admin.ts';
+export * from './hop.ts';
 export * from './log.ts';
 export * from './metrics.ts';

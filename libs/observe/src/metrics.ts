@@ -16,11 +16,41 @@ export class Metrics {
   constructor(app: string) {
     this.registry.setDefaultLabels({ app });
     collectDefaultMetrics({ register: this.registry });
-  }
-  counter<L extends string = never>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> {
-    return (
-      this.#made<Counter<L>>(name) ?? new Counter({ name, help, labelNames, registers: [this.registry] })
+    this.counter(
+      'weir_loop_busy_seconds_total',
+      'Time in which the event loop had something to do',
+      [],
+      (busy) => {
+        // Time that the system gave to other processes counts as well: the loop had something to do.
+        const active = performance.eventLoopUtilization().active / 1_000;
+        busy.inc(Math.max(0, active - this.#loopBusy));
+        this.#loopBusy = active;
+      },
     );
+  }
+  #loopBusy = 0;
+
+  /** @param collect moves the counter on when somebody asks for the metrics */
+  counter<L extends string = never>(
+    name: string,
+    help: string,
+    labelNames: readonly L[] = [],
+    collect?: (counter: Counter<L>) => void,
+  ): Counter<L> {
+    const collects = this.#collectsOf(name);
+    const counter =
+      this.#made<Counter<L>>(name) ??
+      new Counter({
+        name,
+        help,
+        labelNames,
+        registers: [this.registry],
+        collect() {
+          for (const each of collects) each();
+        },
+      });
+    if (collect !== undefined) collects.push(() => collect(counter));
+    return counter;
   }
   gauge<L extends string = never>(
     name: string,
@@ -28,8 +58,7 @@ export class Metrics {
     labelNames: readonly L[] = [],
     collect?: (gauge: Gauge<L>) => void,
   ): Gauge<L> {
-    const collects = this.#collects.get(name) ?? [];
-    this.#collects.set(name, collects);
+    const collects = this.#collectsOf(name);
     const gauge =
       this.#made<Gauge<L>>(name) ??
       new Gauge({
@@ -54,6 +83,11 @@ export class Metrics {
       this.#made<Histogram<L>>(name) ??
       new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.registry] })
     );
+  }
+  #collectsOf(name: string): (() => void)[] {
+    const collects = this.#collects.get(name) ?? [];
+    this.#collects.set(name, collects);
+    return collects;
   }
   #made<M>(name: string): M | undefined {
     return this.registry.getSingleMetric(name) as M | undefined;
