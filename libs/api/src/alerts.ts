@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { cursorParam, instant, next } from './common.ts';
 
 export const severity = z.enum(['info', 'warning', 'critical']);
-export const alertKind = z.enum(RULE_KINDS);
+/** Of rules, and of what the lag monitor finds. */
+export const alertKind = z.enum([...RULE_KINDS, 'lag', 'ledger']);
 export const alertState = z.enum(['pending', 'firing', 'acknowledged', 'resolved']);
 
 export const alert = z

@@ -5,6 +5,7 @@ export * from './common.ts';
 export * from './dead-letters.ts';
 export * from './devices.ts';
 export * from './expressions.ts';
+export * from './lag.ts';
 export * from './live.ts';
 export * from './liveness.ts';
 export * from './notifiers.ts';
