@@ -47,7 +47,7 @@ test('with Kafka and RabbitMQ away the edge acknowledges up to its limit, then h
   const pressure = async (): Promise<number> => {
     const line = (await apps.edge.metrics())
       .split('\n')
-      .find((l) => l.startsWith('weir_backpressure_state') && l.includes('hop="edge"'));
+      .find((l) => l.startsWith('weir_backpressure_state') && l.includes('hop="device-gate"'));
     return Number(line?.split(' ').at(-1));
   };
   await until(async () => (await pressure()) === 2, {

@@ -226,7 +226,7 @@ test('a full spool: no acknowledgement, no loss, QoS 0 shed and counted, HTTP 42
   const refused = await post(rig, '/ingest/v1/plant/d3', '1');
   assert.equal(refused.status, 429);
   assert.equal(refused.headers.get('retry-after'), '1');
-  assert.equal(await rig.metric('weir_backpressure_state', { hop: 'edge' }), 2);
+  assert.equal(await rig.metric('weir_backpressure_state', { hop: 'device-gate' }), 2);
   // our holding back is not the client's silence: longer than 1.5 times its keepalive
   const held = performance.now();
   await until(() => performance.now() - held > 2_500, { ...DEADLINE, what: 'the keepalive is long over' });

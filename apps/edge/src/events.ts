@@ -14,9 +14,8 @@ export interface EdgeGauges {
   connections(): number;
   held(): number;
   inFlight(): number;
-  /** 0 free, 1 throttled, 2 blocked. */
-  pressure(): 0 | 1 | 2;
-  spool(): { usedBytes: number; limitBytes: number; pendingBytes: number };
+  /** Of the spool: what waits for its fsync. */
+  pendingBytes(): number;
   /** How far the stamps are ahead of the arrival times, milliseconds. */
   clockAhead(): number;
 }
@@ -92,19 +91,16 @@ export class EdgeEvents implements GateEvents {
 
   /** Gauges are read when somebody asks for the metrics. */
   observe(metrics: Metrics, gauges: EdgeGauges): void {
-    const gauge = (name: string, help: string, read: () => number): void => {
-      metrics.gauge(name, help, ['hop'], (g) => g.set({ hop: 'edge' }, read()));
-    };
     metrics.gauge('weir_edge_connections', 'Open MQTT connections', [], (g) => g.set(gauges.connections()));
     metrics.gauge('weir_edge_connections_held', 'Connections held back by a full spool', [], (g) =>
       g.set(gauges.held()),
     );
-    gauge('weir_ledger_in_flight', 'Publishes that wait for their fsync', gauges.inFlight);
-    gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', gauges.pressure);
-    metrics.gauge('weir_buffer_used_bytes', 'Bytes that wait', ['hop'], (g) => {
-      g.set({ hop: 'edge-spool' }, gauges.spool().usedBytes);
-      g.set({ hop: 'edge-fsync' }, gauges.spool().pendingBytes);
-    });
+    metrics.gauge('weir_ledger_in_flight', 'Publishes that wait for their fsync', ['hop'], (g) =>
+      g.set({ hop: 'edge' }, gauges.inFlight()),
+    );
+    metrics.gauge('weir_edge_fsync_waiting_bytes', 'Bytes that wait for their fsync', [], (g) =>
+      g.set(gauges.pendingBytes()),
+    );
     metrics.gauge(
       'weir_edge_clock_step_seconds',
       'How far the wall clock is ahead of the arrival times, which follow it slowly',
@@ -116,9 +112,6 @@ export class EdgeEvents implements GateEvents {
       'How far the stamps that order events are ahead of the arrival times',
       [],
       (g) => g.set(gauges.clockAhead() / 1_000),
-    );
-    metrics.gauge('weir_buffer_limit_bytes', 'Bytes that may wait', ['hop'], (g) =>
-      g.set({ hop: 'edge-spool' }, gauges.spool().limitBytes),
     );
   }
 

@@ -1,4 +1,5 @@
 import type { AppContext } from '@weir/lifecycle';
+import { HopTime } from '@weir/observe';
 import { openCredentials } from './auth/open-credentials.ts';
 import { openHttpDoor } from './door/http.ts';
 import { openMqttDoor, readTls } from './door/mqtt.ts';
@@ -8,6 +9,7 @@ import { GateHouse } from './gate/index.ts';
 import { Intake } from './intake/intake.ts';
 import { gateLimits, openSpool } from './options.ts';
 import { startOutside } from './outside.ts';
+import { observeDoors } from './pressure.ts';
 import type { Spool } from './spool/index.ts';
 import { edgeStatus } from './status.ts';
 import { decodePayload } from './steps/decode-payload.ts';
@@ -23,7 +25,8 @@ export async function runEdge(context: AppContext, start = startOutside): Promis
   const events = new EdgeEvents(log, metrics);
   const tls = readTls(edge.tls);
   const credentials = await openCredentials(config, events);
-  const { clock, spool } = await openSpool(context, events);
+  const disk = new HopTime();
+  const { clock, spool } = await openSpool(context, events, disk);
 
   const intake = new Intake({
     edgeId: edge.id,
@@ -53,10 +56,10 @@ export async function runEdge(context: AppContext, start = startOutside): Promis
     connections: () => house.gates.size,
     held: () => house.waiting,
     inFlight: () => intake.inFlight,
-    pressure: () => (intake.isBlocked ? 2 : spool.state === 'throttled' ? 1 : 0),
-    spool: () => spool.stats,
+    pendingBytes: () => spool.stats.pendingBytes,
     clockAhead: () => clock.latest() - clock.now(),
   });
+  observeDoors(metrics, { edge, house, intake, spool, time: disk });
 
   context.readyWhen('credentials', () => credentials?.ready ?? true);
   context.readyWhen('spool', () => spool.state !== 'blocked' || 'the spool is full');

@@ -1,5 +1,6 @@
 import type { Config } from '@weir/config';
 import type { AppContext } from '@weir/lifecycle';
+import type { HopTime } from '@weir/observe';
 import { EdgeClock, type EdgeClockOptions } from './clock/index.ts';
 import type { EdgeEvents } from './events.ts';
 import type { GateLimits } from './gate/index.ts';
@@ -33,9 +34,10 @@ export function gateLimits(edge: Config['edge']): GateLimits {
 export async function openSpool(
   context: AppContext,
   events: EdgeEvents,
+  time: HopTime,
 ): Promise<{ clock: EdgeClock; spool: Spool }> {
   const clock = await EdgeClock.open(clockOptions(context.config.edge, events));
-  const spool = await Spool.open({ ...spoolOptions(context, events), now: () => clock.latest() });
+  const spool = await Spool.open({ ...spoolOptions(context, events), time, now: () => clock.latest() });
   await clock.start(spool.resumedAt);
   return { clock, spool };
 }

@@ -46,6 +46,9 @@ test('what fails ends its time as well', async () => {
   now = 5_000;
   time.settle();
   assert.deepEqual(time.seconds, { sink: 2, work: 0, idle: 3 });
+  assert.equal(time.sinkSeconds, 2, 'the last wait, while it is recent');
+  now = 8_000;
+  assert.equal(time.sinkSeconds, 0);
 });
 
 test('the oldest that waits is told, in any order of ends', () => {

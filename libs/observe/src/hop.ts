@@ -24,29 +24,44 @@ export interface HopOptions {
 /** What drains a hop does one of these; what it does besides is idling. */
 const DOINGS = ['sink', 'work'] as const;
 type Doing = (typeof DOINGS)[number];
+/** The last wait tells how long the next one will be for so long. */
+const RECENT_MS = 5_000;
 
 /** What the drain of a hop spends its time on. Several things at a time count once, waiting for the far side first. */
 export class HopTime {
   readonly seconds = { sink: 0, work: 0, idle: 0 };
   readonly #running: Record<Doing, number> = { sink: 0, work: 0 };
   readonly #now: () => number;
+  readonly #sinks: Waiting;
   #since: number;
+  #lastSink = { seconds: 0, endedAt: Number.NEGATIVE_INFINITY };
 
   /** @param now milliseconds of a clock that never goes back */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
+    this.#sinks = new Waiting(now);
     this.#since = now();
+  }
+
+  /** Seconds of the longest wait for the far side that is under way, or of the last one while that is recent. */
+  get sinkSeconds(): number {
+    const { seconds, endedAt } = this.#lastSink;
+    return Math.max(this.#sinks.seconds, this.#now() - endedAt < RECENT_MS ? seconds : 0);
   }
 
   /** Runs `work`: `sink` is waiting for the far side, `work` is doing something. For a batch, never for a reading. */
   async during<T>(doing: Doing, work: () => Promise<T>): Promise<T> {
     this.settle();
     this.#running[doing]++;
+    const began = this.#now();
+    const ended = doing === 'sink' ? this.#sinks.begin() : null;
     try {
       return await work();
     } finally {
       this.settle();
       this.#running[doing]--;
+      ended?.();
+      if (ended !== null) this.#lastSink = { seconds: (this.#since - began) / 1_000, endedAt: this.#since };
     }
   }
 

@@ -55,7 +55,6 @@ export class ForwardEvents implements BindingEvents {
     metrics: Metrics,
     readers: Readonly<Record<Destination, SpoolReader>>,
     clock: Pick<EdgeClock, 'latest'>,
-    isBlocked: (name: Destination) => boolean,
   ): void {
     const each = (
       name: string,
@@ -78,12 +77,6 @@ export class ForwardEvents implements BindingEvents {
       [],
       (gauge) => gauge.set(readers.rabbitmq.held.records),
     );
-    metrics.gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', ['hop'], (gauge) => {
-      for (const name of DESTINATIONS) {
-        const holding = isBlocked(name) || this.status(name).lastError !== null;
-        gauge.set({ hop: `forward-${name}` }, holding ? 2 : 0);
-      }
-    });
   }
 
   status(name: Destination): DestinationStatus {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SpoolReader, SpoolRecord } from '../spool/index.ts';
 import { StoppedError } from './persist.ts';
+import { Round } from './pressure.ts';
 
 /** Where records go. */
 export interface Sink {
@@ -19,6 +20,7 @@ export interface ForwardOptions {
   /** Least time from one round to the next, unless a round was full. */
   readonly lingerMs: number;
   readonly stopping: AbortSignal;
+  readonly round?: Round;
   /** Resolves when the records in hand may be sent; false: they will be read again. */
   readonly admit?: (records: readonly SpoolRecord[], stopping: AbortSignal) => Promise<boolean>;
 }
@@ -28,22 +30,25 @@ export interface ForwardOptions {
  * what arrived, so whatever ends this, the next start goes on where it was.
  */
 export async function forward(options: ForwardOptions): Promise<void> {
-  const { reader, sink, batchBytes, lingerMs, stopping, admit } = options;
+  const { reader, sink, batchBytes, lingerMs, stopping, admit, round = new Round() } = options;
   while (!stopping.aborted) {
     const began = performance.now();
     const records = await reader.next(batchBytes, stopping);
     const last = records.at(-1);
     if (last === undefined) return;
+    round.bytes = bytesOf(records);
     if (admit !== undefined && !(await admit(records, stopping))) continue;
     try {
-      await sink.deliver(records, stopping);
+      await round.time.during('sink', () => sink.deliver(records, stopping));
     } catch (error) {
       if (error instanceof StoppedError) return;
       throw error;
     }
+    const { bytes } = round;
+    round.bytes = 0;
     reader.commit(last.n);
     const rest = lingerMs - (performance.now() - began);
-    if (rest > 0 && bytesOf(records) < batchBytes / 2) {
+    if (rest > 0 && bytes < batchBytes / 2) {
       await delay(rest, undefined, { signal: stopping }).catch(() => {}); // the stop cuts it short
     }
   }

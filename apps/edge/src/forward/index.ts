@@ -7,6 +7,7 @@ import type { Destination, Spool } from '../spool/index.ts';
 import { type DestinationStatus, ForwardEvents } from './events.ts';
 import { forward, type Sink } from './flow.ts';
 import { kafkaSink } from './kafka-sink.ts';
+import { observeWay, Round } from './pressure.ts';
 import { rabbitmqSink } from './rabbitmq-sink.ts';
 import { Throttle } from './throttle.ts';
 import { watchBindings } from './watch-bindings.ts';
@@ -70,7 +71,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
     }),
   };
   const readers = { kafka: spool.reader('kafka'), rabbitmq: spool.reader('rabbitmq') };
-  events.observe(metrics, readers, clock, (name) => sinks[name].isBlocked());
+  events.observe(metrics, readers, clock);
 
   const stopping = new AbortController();
   const throttle = new Throttle();
@@ -86,15 +87,23 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
     events,
     stopping: stopping.signal,
   });
-  const start = (name: Destination, batchBytes: number): Promise<void> =>
-    forward({
+  const start = (name: Destination, batchBytes: number): Promise<void> => {
+    const round = new Round();
+    observeWay(metrics, {
+      ...{ destination: name, round, batchBytes, reader: readers[name], clock },
+      isHeld: () => sinks[name].isBlocked() || events.status(name).lastError !== null,
+      isThrottled: () => name === 'kafka' && throttle.rate !== null,
+    });
+    return forward({
       reader: readers[name],
       sink: sinks[name],
+      round,
       batchBytes,
       lingerMs: settings.linger,
       stopping: stopping.signal,
       admit: name === 'rabbitmq' ? bindings.admit : (records, stop) => throttle.admit(records, stop),
     }).catch((error: unknown) => context.fatal(`forwarding to ${name}`, error));
+  };
   const loops = [start('kafka', settings.kafkaBatch), start('rabbitmq', settings.rabbitmqBatch)];
 
   let stopped: Promise<void> | undefined;

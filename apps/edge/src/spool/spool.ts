@@ -1,5 +1,6 @@
 import type { DurableFile } from '@weir/flow';
 import { WeirError } from '@weir/flow';
+import { HopTime } from '@weir/observe';
 import { assemble, type Parts } from './assemble.ts';
 import { diskError, writeAll } from './files.ts';
 import { HEADER_BYTES, MAX_BODY_BYTES } from './frame.ts';
@@ -30,6 +31,7 @@ export class Spool {
   readonly sourceId: string;
   readonly #options: SpoolOptions;
   readonly #parts: Parts;
+  readonly #time: HopTime;
   readonly #readers: Readonly<Record<Destination, CursorReader>>;
   readonly #retention: Retention;
   readonly #unlock: () => Promise<void>;
@@ -62,6 +64,7 @@ export class Spool {
     this.#options = options;
     this.#unlock = unlock;
     this.#parts = parts;
+    this.#time = options.time ?? new HopTime();
     this.#active = parts.active;
     this.#nextN = parts.nextN;
     this.sourceId = parts.id;
@@ -177,7 +180,7 @@ export class Spool {
       const group = gathering.take();
       this.#inFlightBytes = group.bytes;
       try {
-        if (group.records > 0) await this.#write(group);
+        if (group.records > 0) await this.#time.during('sink', () => this.#write(group));
       } catch (error) {
         this.#fail(diskError('writing the spool', this.#options.dir, error));
       }

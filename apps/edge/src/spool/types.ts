@@ -1,4 +1,5 @@
 import type { DropReason, DurableFs, WeirError } from '@weir/flow';
+import type { HopTime } from '@weir/observe';
 
 /** Both sinks of the edge; each has a cursor of its own, so that one being away does not hold the other back. */
 export const DESTINATIONS = ['kafka', 'rabbitmq'] as const;
@@ -67,6 +68,8 @@ export interface SpoolOptions extends SpoolEvents {
   /** Bytes in memory: what waits for its fsync, and what a forwarder that is caught up reads. */
   readonly memoryBytes: number;
   readonly fs?: DurableFs;
+  /** Books the time that writing and fsync take. */
+  readonly time?: HopTime;
   /** Time of an append, epoch milliseconds. */
   readonly now?: () => number;
   /** Cursors are saved this often when they moved. */

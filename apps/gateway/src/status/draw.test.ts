@@ -87,12 +87,12 @@ test('the edge is away: it is down, what only it knows is unknown, its figures a
 
 test('a full spool is down, one that keeps for a broker is degraded', () => {
   const types = '# TYPE weir_backpressure_state gauge\n';
-  const full = snapshot(1, `${types}weir_backpressure_state{hop="edge"} 2\n`);
+  const full = snapshot(1, `${types}weir_backpressure_state{hop="device-gate"} 2\n`);
   assert.equal(stageOf(full, 'spool').state, 'down');
   assert.equal(stageOf(full, 'edge').state, 'degraded');
   const held = snapshot(
     1,
-    `${types}weir_backpressure_state{hop="edge"} 0\nweir_backpressure_state{hop="forward-kafka"} 2\n`,
+    `${types}weir_backpressure_state{hop="device-gate"} 0\nweir_backpressure_state{hop="forward-kafka"} 2\n`,
   );
   assert.equal(stageOf(held, 'spool').state, 'degraded');
   assert.match(stageOf(held, 'spool').detail, /^Keeps what Kafka cannot take now/);
