@@ -71,7 +71,7 @@ test('the payloads that nearly all devices send are scanned', () => {
     '{"value":1,"battery":{"volts":3.9,"ok":true,"notes":["a",null,{}],"wörter":"ü"},"tags":[]}',
   ])
     assertTaken(
-      lineOf(payload, { hlc: '0000019aabcd-0001-e1', qos: 1, mid: 65_535, dup: true, critical: true }),
+      lineOf(payload, { k: 12, hlc: '0000019aabcd-0001-e1', qos: 1, mid: 65_535, dup: true, critical: true }),
     );
   assertTaken(lineOf('{"value":1}', { qos: 0 }, 'temperature'));
 });
@@ -212,6 +212,7 @@ const payloads = fc.oneof(usual, element, joined('[', usual, ']'), joined('[', e
 const heads = fc.record(
   {
     n: fc.oneof(fc.nat(), fc.nat(), fc.nat(), fc.maxSafeNat()),
+    k: fc.nat(),
     at: fc.constantFrom(0, AT, AT, AT, AT, AT, 999_999_999_999_999, 1_000_000_000_000_000),
     qos: fc.constantFrom(0, 1, 2),
     mid: fc.nat(65_535),

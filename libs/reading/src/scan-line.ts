@@ -27,6 +27,7 @@ const DEVICE = ascii(',"device":"');
 const METRIC = ascii(',"metric":"');
 const VIA = ascii(',"via":"');
 const N = ascii(',"n":');
+const K = ascii(',"k":');
 const AT = ascii(',"at":');
 const HLC = ascii(',"hlc":"');
 const QOS = ascii(',"qos":');
@@ -137,7 +138,7 @@ export class LineScanner extends JsonScanner {
     line.device = this.names.device(line.site, this.bytes, from, this.at - 1, this.hash);
     if (!this.takes(this.middle) && !this.takesMiddle()) return false;
     line.n = this.whole();
-    if (line.n < 0 || !this.takes(AT)) return false;
+    if (line.n < 0 || (this.takes(K) && this.whole() < 0) || !this.takes(AT)) return false;
     line.at = this.whole();
     if (line.at < 0) return false;
     if (this.takes(HLC) && !this.skipsText()) return false;

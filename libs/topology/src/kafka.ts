@@ -49,4 +49,6 @@ export const RECORD_HEADERS = {
   codec: 'weir-codec',
   /** Number of envelopes (lines) in the record, decimal. */
   count: 'weir-count',
+  /** What the edge has sent of this partition so far; see `formatSent` of libs/ledger. */
+  sent: 'weir-sent',
 } as const;

@@ -13,6 +13,12 @@ import type { EdgeEvents } from '../events.ts';
 import { deadLetterBody, eventBody, type Spool, type SpoolEntry, type WhenFull } from '../spool/index.ts';
 import type { RefusedBytes } from '../steps/decode-payload.ts';
 
+/** Of a record in the spool; see `Envelope`. */
+export interface Place {
+  readonly n: number;
+  readonly k: number;
+}
+
 /** One record on its way into the spool. A line holds its position, so it is made when it is appended. */
 export interface Part {
   readonly kind: 'reading' | 'dead-letter' | 'event';
@@ -24,7 +30,7 @@ export interface Part {
   readonly reason?: DeadLetterReason;
   /** About what it takes while it waits. */
   readonly bytes: number;
-  body(n: number, clock: Pick<EdgeClock, 'stamp'>): Buffer;
+  body(place: Place, clock: Pick<EdgeClock, 'stamp'>): Buffer;
 }
 
 /**
@@ -190,7 +196,7 @@ export class Intake {
         critical: part.critical,
         partition: part.partition,
         count: part.count,
-        body: part.body(n, this.clock),
+        body: part.body({ n, k: this.#spool.counted() + part.count }, this.clock),
       };
       // done is called in the order of the appends, so the last one speaks for all of them
       const isLast = submission.next === parts.length - 1;
@@ -234,7 +240,7 @@ export class Intake {
 export function readingPart(
   prefix: string,
   partition: number,
-  head: Omit<EnvelopeHead, 'n' | 'hlc'>,
+  head: Omit<EnvelopeHead, 'n' | 'k' | 'hlc'>,
   payload: Buffer,
   count: number,
 ): Part {
@@ -244,7 +250,7 @@ export function readingPart(
     critical: head.critical === true,
     count,
     bytes: payload.length + PART_BYTES,
-    body: (n, clock) => encodeEnvelope(prefix, { ...head, n, hlc: clock.stamp(head.at) }, payload),
+    body: ({ n, k }, clock) => encodeEnvelope(prefix, { ...head, n, k, hlc: clock.stamp(head.at) }, payload),
   };
 }
 

@@ -27,7 +27,7 @@ function bench() {
       },
       offer: (parts) => {
         for (const part of parts)
-          said.push(parseEventBody(part.body(1, clock as Parameters<Part['body']>[1])).body);
+          said.push(parseEventBody(part.body({ n: 1, k: 0 }, clock as Parameters<Part['body']>[1])).body);
         return true;
       },
     },

@@ -1,5 +1,5 @@
 import type { DurableFile, DurableFs } from '@weir/flow';
-import { CursorFile } from './cursor.ts';
+import { CursorFile, type Saved } from './cursor.ts';
 import { openIdentity } from './identity.ts';
 import { Gathering, RecentMemory } from './memory.ts';
 import { nodeFs } from './node-fs.ts';
@@ -21,6 +21,10 @@ export interface Parts {
   readonly cursors: CursorFile;
   readonly active: { segment: Segment; file: DurableFile };
   readonly nextN: number;
+  /** Readings and refused messages so far. */
+  readonly counted: number;
+  /** There were no segments. */
+  readonly isNew: boolean;
   /** Of the records in the newest segment, epoch milliseconds; 0: none. */
   readonly newestAt: number;
   readonly pendingLimit: number;
@@ -28,6 +32,7 @@ export interface Parts {
   readers(host: Pick<ReaderHost, 'damaged' | 'moved'>): Record<Destination, CursorReader>;
   retention(
     readers: Record<Destination, CursorReader>,
+    counted: () => number,
     freed: () => void,
     failed: (error: Error) => void,
   ): Retention;
@@ -39,11 +44,12 @@ export async function assemble(options: SpoolOptions): Promise<Parts> {
   await fs.mkdir(dir);
   const segments = new SegmentList(fs, dir);
   await segments.load();
-  const identity = await openIdentity(fs, dir, segments.last !== undefined);
+  const isNew = segments.last === undefined;
+  const identity = await openIdentity(fs, dir, !isNew);
   const cursors = new CursorFile(fs, dir, identity.id);
   const saved = await cursors.load();
   if (saved === null) options.onCorrupt?.({ file: cursors.path, position: 0, bytes: 0, records: 0 });
-  const start = saved ?? { kafka: 0, rabbitmq: 0 };
+  const start: Saved = saved ?? { kafka: 0, rabbitmq: 0 };
   const recovered = await recoverTail(fs, identity, segments, options);
   const nextN = Math.max(recovered.nextN, start.kafka + 1, start.rabbitmq + 1);
   // A new segment for each start: its name keeps n from being given out again, whatever happens to the old tail.
@@ -62,19 +68,23 @@ export async function assemble(options: SpoolOptions): Promise<Parts> {
     cursors,
     active,
     nextN,
+    // What the disk lost at the end of the last segment is missing from then on, and not given out again.
+    counted: Math.max(recovered.counted ?? 0, start.counted ?? 0),
+    isNew,
     newestAt: recovered.newestAt,
     pendingLimit,
     segmentBytes: Math.min(options.segmentBytes, maxBytes / 8),
     readers: (host) => ({
-      kafka: new CursorReader({ ...shared, ...host }, start.kafka),
-      rabbitmq: new CursorReader({ ...shared, ...host }, start.rabbitmq),
+      kafka: new CursorReader({ ...shared, ...host }, 'kafka', start),
+      rabbitmq: new CursorReader({ ...shared, ...host }, 'rabbitmq', start),
     }),
-    retention: (readers, freed, failed) =>
+    retention: (readers, counted, freed, failed) =>
       new Retention({
         ...shared,
         dir,
         cursors,
         readers,
+        counted,
         saveMs: options.saveMs ?? SAVE_MS,
         freed,
         failed,

@@ -2,14 +2,28 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { DurableFs } from '@weir/flow';
 import { readWhole, replaceFile } from './files.ts';
-import { DESTINATIONS, type Destination } from './types.ts';
+import { DESTINATIONS, type Destination, type Note } from './types.ts';
 
 /** For each destination the n up to which everything has arrived; 0: nothing yet. */
 export type Cursors = Record<Destination, number>;
 
+/** Readings that the policy dropped up to a position, in all. */
+export interface Drop {
+  readonly n: number;
+  readonly total: number;
+}
+
+/** What is saved with the cursors. A file of version 0.1 has nothing but them. */
+export interface Saved extends Cursors {
+  /** Readings and refused messages that were durable. */
+  counted?: number;
+  notes?: Partial<Record<Destination, Note>>;
+  drops?: Partial<Record<Destination, readonly Drop[]>>;
+}
+
 interface Content {
   readonly spool: string;
-  readonly cursors: Cursors;
+  readonly cursors: Saved;
   readonly crc: number;
 }
 
@@ -36,8 +50,8 @@ export class CursorFile {
     return this.#path;
   }
   /** null: there is a file, but it is damaged. A file of another spool, whose segments are gone, says nothing. */
-  async load(): Promise<Cursors | null> {
-    const start: Cursors = { kafka: 0, rabbitmq: 0 };
+  async load(): Promise<Saved | null> {
+    const start: Saved = { kafka: 0, rabbitmq: 0 };
     const content = await readWhole(this.#fs, this.#path);
     if (content === undefined) return start;
     try {
@@ -48,13 +62,13 @@ export class CursorFile {
         const n = cursors[name];
         if (Number.isSafeInteger(n) && n >= 0) start[name] = n;
       }
-      return start;
+      return { ...cursors, ...start };
     } catch {
       return null;
     }
   }
   /** Saves run one after another; unchanged cursors are not written. */
-  save(cursors: Cursors): Promise<void> {
+  save(cursors: Saved): Promise<void> {
     const text = JSON.stringify(cursors);
     this.#writing = this.#writing.then(async () => {
       if (text === this.#saved) return;

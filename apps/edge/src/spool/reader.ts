@@ -1,9 +1,10 @@
 import type { DurableFs } from '@weir/flow';
+import type { Drop, Saved } from './cursor.ts';
 import type { FrameKey } from './frame.ts';
 import type { Place, RecentMemory } from './memory.ts';
 import { type Damage, SegmentScan } from './scan.ts';
 import type { Segment, SegmentList } from './segment.ts';
-import type { Mark, SpoolReader, SpoolRecord } from './types.ts';
+import type { Destination, Mark, Note, SpoolReader, SpoolRecord } from './types.ts';
 
 /** What a reader needs of its spool. */
 export interface ReaderHost {
@@ -31,10 +32,18 @@ export class CursorReader implements SpoolReader {
   #open: readonly SpoolRecord[] = [];
   #committedAt: number | null = null;
   #reading = false;
+  readonly note: Note | null;
+  /** Of the newest commit. */
+  #note: Note | null;
+  #drops: readonly Drop[];
   #wake: (() => void) | null = null;
 
-  constructor(host: ReaderHost, committed: number) {
+  constructor(host: ReaderHost, name: Destination, start: Saved) {
+    const committed = start[name];
     this.#host = host;
+    this.note = start.notes?.[name] ?? null;
+    this.#note = this.note;
+    this.#drops = start.drops?.[name] ?? [];
     this.#committed = committed;
     this.#handedOut = committed;
     this.#place = this.#placeBehind(committed);
@@ -42,6 +51,24 @@ export class CursorReader implements SpoolReader {
   /** Nothing up to here is read again, after a restart either. */
   get saved(): number {
     return this.#released ?? this.#committed;
+  }
+  /** A note belongs to its commit, which is the one that is saved unless the reader holds. */
+  get savedNote(): Note | null {
+    return this.#note;
+  }
+  /** What a later position asks for; earlier ones are in the first. */
+  get drops(): readonly Drop[] {
+    const passed = this.#drops.findLastIndex(({ n }) => n <= this.saved);
+    if (passed > 0) this.#drops = this.#drops.slice(passed);
+    return this.#drops;
+  }
+  droppedUpTo(n: number): number {
+    return this.#drops.findLast((drop) => drop.n <= n)?.total ?? 0;
+  }
+  /** The policy drops a segment that this reader has not come to, and whose readings are counted. */
+  drop({ lastN, readings }: Segment): void {
+    const total = (this.#drops.at(-1)?.total ?? 0) + (readings ?? 0);
+    this.#drops = [...this.#drops, { n: lastN, total }];
   }
   get place(): Place {
     return this.#place;
@@ -77,11 +104,12 @@ export class CursorReader implements SpoolReader {
     }
   }
 
-  commit(n: number): void {
+  commit(n: number, note?: Note): void {
     if (n > this.#handedOut)
       throw new Error(`commit of ${n}, but only records up to ${this.#handedOut} were read`);
     if (n <= this.#committed) return;
     this.#committed = n;
+    if (note !== undefined) this.#note = note;
     const open = this.#open.findIndex((record) => record.n > n);
     this.#committedAt = this.#open.at(open < 0 ? -1 : open - 1)?.at ?? null;
     this.#open = open < 0 ? [] : this.#open.slice(open);

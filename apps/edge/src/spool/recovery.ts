@@ -1,4 +1,5 @@
 import type { DurableFs } from '@weir/flow';
+import { countedBy } from '@weir/reading';
 import type { FrameKey } from './frame.ts';
 import { HEADER_BYTES } from './frame.ts';
 import { type Damage, SegmentScan } from './scan.ts';
@@ -10,6 +11,8 @@ const BATCH_BYTES = 1 << 20;
 export interface SegmentContent {
   readonly lastN: number;
   readonly readings: number;
+  /** The count (`Envelope.k`) behind the last record; null: no line tells. */
+  readonly counted: number | null;
   /** Newest append, epoch milliseconds; 0: none. */
   readonly newestAt: number;
   /** End of the last good frame. */
@@ -33,14 +36,21 @@ export async function inspectSegment(
   });
   let readings = 0;
   let newestAt = 0;
+  let counted: number | null = null;
   try {
     for (;;) {
       const records = await scan.next(segment.bytes, BATCH_BYTES);
       if (records.length === 0) break;
-      for (const { count, at } of records) {
+      let sinceLine = 0;
+      let line: Buffer | null = null;
+      for (const { kind, count, at, body } of records) {
         readings += count;
         newestAt = Math.max(newestAt, at);
+        if (kind === 'reading') line = body;
+        sinceLine = kind === 'reading' ? 0 : sinceLine + count;
       }
+      const told: number | null = line === null ? counted : countedBy(line);
+      counted = told === null ? null : told + sinceLine;
       if (scan.position >= segment.bytes) break;
     }
   } finally {
@@ -48,12 +58,13 @@ export async function inspectSegment(
   }
   const last = damages.at(-1);
   const goodBytes = last !== undefined && last.nextN === undefined ? last.from : segment.bytes;
-  return { lastN: scan.seenN, readings, newestAt, goodBytes, damages };
+  return { lastN: scan.seenN, readings, counted, newestAt, goodBytes, damages };
 }
 
 /**
  * Makes the newest segment whole after a crash: cuts a torn tail behind its last good frame, and makes what is left
- * durable before anyone reads it. Returns the lowest n that may be given out, and the newest append time.
+ * durable before anyone reads it. Returns the lowest n that may be given out, the newest append
+ * time, and the count to go on from.
  *
  * Only the newest segment can be torn: a segment begins after its predecessor's last group was durable.
  */
@@ -62,10 +73,10 @@ export async function recoverTail(
   key: FrameKey,
   segments: SegmentList,
   events: Pick<SpoolEvents, 'onTornTail'>,
-): Promise<{ nextN: number; newestAt: number }> {
+): Promise<{ nextN: number; newestAt: number; counted: number | null }> {
   const segment = segments.last;
-  if (segment === undefined) return { nextN: 1, newestAt: 0 };
-  const { lastN, readings, newestAt, goodBytes } = await inspectSegment(fs, key, segment);
+  if (segment === undefined) return { nextN: 1, newestAt: 0, counted: 0 };
+  const { lastN, readings, counted, newestAt, goodBytes } = await inspectSegment(fs, key, segment);
   const cut = segment.bytes - goodBytes;
   segment.lastN = lastN;
   segment.readings = readings;
@@ -78,9 +89,9 @@ export async function recoverTail(
   } finally {
     await file.close();
   }
-  if (cut === 0) return { nextN: lastN + 1, newestAt };
+  if (cut === 0) return { nextN: lastN + 1, newestAt, counted };
   segments.cut(segment, goodBytes);
   events.onTornTail?.({ file: segment.path, position: goodBytes, bytes: cut });
   // If the tail was not torn but damaged later, its records may have been sent: skip as many as it could hold.
-  return { nextN: lastN + 1 + Math.ceil(cut / HEADER_BYTES), newestAt };
+  return { nextN: lastN + 1 + Math.ceil(cut / HEADER_BYTES), newestAt, counted };
 }

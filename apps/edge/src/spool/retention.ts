@@ -1,5 +1,5 @@
 import type { DurableFs } from '@weir/flow';
-import type { CursorFile, Cursors } from './cursor.ts';
+import type { CursorFile, Saved } from './cursor.ts';
 import { diskError } from './files.ts';
 import type { FrameKey } from './frame.ts';
 import type { CursorReader } from './reader.ts';
@@ -14,6 +14,8 @@ export interface RetentionHost extends Pick<SpoolEvents, 'onDropped'> {
   readonly segments: SegmentList;
   readonly cursors: CursorFile;
   readonly readers: Readonly<Record<Destination, CursorReader>>;
+  /** Readings and refused messages that are durable. */
+  readonly counted: () => number;
   readonly saveMs: number;
   /** Segments went away. */
   freed(): void;
@@ -65,13 +67,26 @@ export class Retention {
   }
 
   async #pass(): Promise<void> {
-    const { readers, segments, cursors } = this.#host;
-    const now: Cursors = { kafka: readers.kafka.saved, rabbitmq: readers.rabbitmq.saved };
+    const { segments, cursors } = this.#host;
+    const now = this.#now();
     await cursors.save(now);
     const slowest = Math.min(...DESTINATIONS.map((name) => now[name]));
     const done = segments.all.filter((segment) => segment !== segments.last && segment.lastN <= slowest);
     for (const segment of done) await segments.remove(segment);
     if (done.length > 0) this.#host.freed();
+  }
+  #now(): Saved {
+    const { kafka, rabbitmq } = this.#host.readers;
+    return {
+      kafka: kafka.saved,
+      rabbitmq: rabbitmq.saved,
+      counted: this.#host.counted(),
+      notes: {
+        ...(kafka.savedNote === null ? {} : { kafka: kafka.savedNote }),
+        ...(rabbitmq.savedNote === null ? {} : { rabbitmq: rabbitmq.savedNote }),
+      },
+      drops: { kafka: kafka.drops, rabbitmq: rabbitmq.drops },
+    };
   }
   async #dropOldest(fits: () => boolean): Promise<void> {
     const { fs, key, segments } = this.#host;
@@ -81,6 +96,9 @@ export class Retention {
       victim.readings ??= (await inspectSegment(fs, key, victim)).readings;
       if (!this.#droppable(victim)) continue; // a forwarder came to it meanwhile
       const losers = DESTINATIONS.filter((name) => !this.#host.readers[name].hasRead(victim));
+      for (const name of losers) this.#host.readers[name].drop(victim);
+      // Known before it is gone: else a crash in between would make a loss of it.
+      await this.#host.cursors.save(this.#now());
       await segments.remove(victim);
       for (const destination of losers) {
         this.#host.onDropped?.({

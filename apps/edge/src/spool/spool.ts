@@ -39,6 +39,8 @@ export class Spool {
   readonly #freeListeners = new Set<() => void>();
   #active: { segment: Segment; file: DurableFile };
   #nextN: number;
+  #counted: number;
+  #durable: number;
   #inFlightBytes = 0;
   #state: SpoolState = 'free';
   /** What was refused last, and the bound that it did not fit under. */
@@ -67,6 +69,8 @@ export class Spool {
     this.#time = options.time ?? new HopTime();
     this.#active = parts.active;
     this.#nextN = parts.nextN;
+    this.#counted = parts.counted;
+    this.#durable = parts.counted;
     this.sourceId = parts.id;
     this.#readers = parts.readers({
       damaged: (segment, damage) => this.#damaged(segment, damage),
@@ -74,6 +78,7 @@ export class Spool {
     });
     this.#retention = parts.retention(
       this.#readers,
+      () => this.#durable,
       () => this.#relax(),
       (error) => this.#fail(error),
     );
@@ -96,6 +101,14 @@ export class Spool {
   /** The n of the next append that is taken, for synchronous use. */
   nextN(): number {
     return this.#nextN;
+  }
+  /** Readings and refused messages that were taken in the life of this spool, for synchronous use. */
+  counted(): number {
+    return this.#counted;
+  }
+  /** It was empty, and never had anything in it. */
+  get isNew(): boolean {
+    return this.#parts.isNew;
   }
   /** Newest append time in the newest segment that the spool was opened with; 0 when that is empty. */
   get resumedAt(): number {
@@ -148,6 +161,7 @@ export class Spool {
       gathering.addDoneOnly(done);
     } else {
       gathering.add(entry, this.#nextN++, this.now(), done);
+      this.#counted += entry.count;
     }
     this.#committing ??= this.#commitGroups();
     return true;
@@ -210,6 +224,7 @@ export class Spool {
     );
     await file.datasync();
     segments.grow(segment, group.bytes, group.lastN, group.readings);
+    this.#durable += group.readings;
     memory.add(segment, offset, group.slices);
     this.#options.onGroup?.({
       records: group.records,

@@ -82,14 +82,24 @@ export type Done = (error: Error | null) => void;
 /** `throttled`: the disk is slower than the senders; `blocked`: as many bytes wait as may. */
 export type SpoolState = 'free' | 'throttled' | 'blocked';
 
+/** What a destination keeps of its own with its cursor; JSON. */
+export type Note = Readonly<Record<string, unknown>>;
+
 export interface SpoolReader {
+  /** What came with the newest commit that was saved before the spool was opened; null: nothing. */
+  readonly note: Note | null;
+  /** Of what the policy dropped before this reader came to it, the readings at or before `n`, in all. */
+  droppedUpTo(n: number): number;
   /**
    * The next durable records, up to `maxBytes` of bodies (the last one may cross it); waits for one, not for more.
    * Empty when `signal` aborts. Bodies are views into a shared buffer: read, never write. One call at a time.
    */
   next(maxBytes: number, signal: AbortSignal): Promise<SpoolRecord[]>;
-  /** Everything up to `n` has arrived. Without `hold` it need not be read again. Throws when `n` was not read yet. */
-  commit(n: number): void;
+  /**
+   * Everything up to `n` has arrived. Without `hold` it need not be read again; `note` is saved with it. Throws when
+   * `n` was not read yet.
+   */
+  commit(n: number, note?: Note): void;
   /** What is durable but not committed. `oldestAt`: append time of the first such record, null when unknown. */
   readonly behind: { readonly records: number; readonly bytes: number; readonly oldestAt: number | null };
   /** From now on what is committed stays in the spool, over restarts as well, until it is released. */
