@@ -7,4 +7,5 @@ export * from './name-hash.ts';
 export * from './partition.ts';
 export * from './reading.ts';
 export * from './scan-line.ts';
+export * from './scan-payload.ts';
 export * from './topic.ts';

@@ -36,6 +36,8 @@ export class JsonScanner {
   protected bytes: Buffer = Buffer.alloc(0);
   protected at = 0;
   protected hash = 0;
+  /** All bytes of the texts that were skipped, or-ed: above 0x7f when one of them was not ASCII. */
+  protected seen = 0;
 
   protected takes(key: Uint8Array): boolean {
     const { bytes, at } = this;
@@ -78,10 +80,13 @@ export class JsonScanner {
   /** Skips the rest of a text whose opening quote was taken. What is not ASCII says nothing of quotes. */
   protected skipsText(): boolean {
     const { bytes } = this;
-    let at = this.at;
-    for (let byte = bytes[at] as number; byte !== QUOTE; byte = bytes[++at] as number)
+    let { at, seen } = this;
+    for (let byte = bytes[at] as number; byte !== QUOTE; byte = bytes[++at] as number) {
       if (!(byte >= SPACE) || byte === BACKSLASH) return false;
+      seen |= byte;
+    }
     this.at = at + 1;
+    this.seen = seen;
     return true;
   }
 

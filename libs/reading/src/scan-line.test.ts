@@ -5,10 +5,13 @@ import {
   decodeEnvelope,
   encodeEnvelope,
   envelopePrefix,
+  interpret,
   isName,
   LIMITS,
   type LineHead,
   LineScanner,
+  PayloadScanner,
+  parsePayload,
   type Reading,
   readingsOf,
 } from './index.ts';
@@ -252,8 +255,51 @@ test('property: a line that is scanned means what the parser says, also when byt
     ),
     { numRuns: 3_000 },
   );
-  console.log(taken, runs);
   assert.ok(taken > runs / 20, `${taken} of ${runs} lines were scanned`);
+});
+
+test('property: a payload that is scanned means what the parser says, wherever it stands', () => {
+  const payloadScanner = new PayloadScanner();
+  const bytesAround = fc.uint8Array({ maxLength: 8 });
+  const fault = fc.option(fc.tuple(fc.nat(400), fc.nat(255)), { freq: 2 });
+  let taken = 0;
+  let runs = 0;
+  const check = (payload: Buffer, name: string | undefined, before: Uint8Array, behind: Uint8Array): void => {
+    runs++;
+    const bytes = Buffer.concat([before, payload, behind]);
+    const count = payloadScanner.scan(bytes, before.length, before.length + payload.length, name, AT);
+    if (count === 0) return;
+    taken++;
+    assert.ok(!payload.includes(10) && !payload.includes(13), 'it could not stand in a line');
+    const { readings, refusals } = interpret(parsePayload(payload), { metric: name, at: AT });
+    assert.deepEqual(
+      payloadScanner.readings.map((one) => ({ ...one })),
+      readings,
+    );
+    assert.deepEqual(refusals, []);
+    assert.equal(count, readings.length);
+    const stamps = readings.filter(({ stamped }) => stamped).map(({ ts }) => ts);
+    assert.equal(payloadScanner.latestTs, Math.max(-1, ...stamps));
+  };
+  fc.assert(
+    fc.property(
+      payloads,
+      fc.constantFrom(undefined, undefined, 'a', 'ä'),
+      fault,
+      bytesAround,
+      bytesAround,
+      (text, name, change, before, behind) => {
+        const payload = Buffer.from(text);
+        if (change !== null && payload.length > 0) payload[change[0] % payload.length] = change[1];
+        check(payload, name, before, behind);
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+  assert.ok(taken > runs / 20, `${taken} of ${runs} payloads were scanned`);
+  check(Buffer.from('{"value":1,"note":"wörter"}'), undefined, Buffer.alloc(0), Buffer.alloc(0));
+  const inLatin1 = Buffer.from('{"value":1,"note":"w\u00f6rter"}', 'latin1');
+  assert.equal(payloadScanner.scan(inLatin1, 0, inLatin1.length, undefined, AT), 0);
 });
 
 test("property: names of many sites, devices and metrics never take each other's place", () => {

@@ -1,17 +1,8 @@
 import type { Envelope } from './envelope.ts';
-import { DEFAULT_METRIC } from './interpret.ts';
-import {
-  ascii,
-  CLOSE_BRACE,
-  CLOSE_BRACKET,
-  COMMA,
-  JsonScanner,
-  OPEN_BRACE,
-  OPEN_BRACKET,
-} from './json-scanner.ts';
+import { ascii, CLOSE_BRACE } from './json-scanner.ts';
 import { HASH_SEED, hashByte, hashText } from './name-hash.ts';
 import { NameTable } from './name-table.ts';
-import { LIMITS, type Reading } from './reading.ts';
+import { ReadingScanner } from './scan-readings.ts';
 
 /** What a line says beside its payload, as far as a fold needs it. */
 export type LineHead = Pick<Envelope, 'edge' | 'n' | 'site' | 'device' | 'at'> & {
@@ -35,18 +26,8 @@ const MID = ascii(',"mid":');
 const DUP = ascii(',"dup":true');
 const CRITICAL = ascii(',"class":"critical"');
 const PAYLOAD = ascii(',"payload":');
-// What a reading is made of.
-const TS = ascii('"ts"');
-const SEQ = ascii('"seq"');
-const VALUE = ascii('"value"');
-const UNIT = ascii('"unit"');
-const VALUES = ascii('"values"');
-const CLOUD_EVENT = ascii('"specversion"');
 const NEWLINE = 0x0a;
-const QUOTE = 0x22;
 const SLASH = 0x2f;
-const ZERO = 0x30;
-const NINE = 0x39;
 
 /** Where a scanner finds the names of those whom it knows. */
 export interface LineNames {
@@ -63,18 +44,14 @@ export interface LineNames {
 /** Where the hash of a device's id begins: every site may have a device of the same id. */
 export const hashSite = (site: string): number => hashByte(hashText(HASH_SEED, site), SLASH);
 
-/** Metrics of one message that are compared with each other, for a name that occurs twice. */
-const MOST_METRICS = 32;
-
 /**
  * Reads the lines that nearly all devices make at a third of the time of `decodeEnvelope` and `interpret`, and without
  * garbage. A line that it takes means exactly what those two say; one that is unusual it leaves to them.
  *
  * `head` and `readings` are the scanner's own and change with the next line: copy what must stay.
  */
-export class LineScanner extends JsonScanner {
+export class LineScanner extends ReadingScanner {
   readonly head: LineHead;
-  readonly readings: readonly Reading[];
   /** Where the payload begins. */
   payloadAt = 0;
   private readonly line: Mutable<LineHead> = {
@@ -88,27 +65,19 @@ export class LineScanner extends JsonScanner {
     dup: undefined,
     forced: undefined,
   };
-  /** The first `count` of them belong to the line. */
-  private readonly made: Mutable<Reading>[] = [];
-  private count = 0;
   /** Bytes of the last line before its device, and behind it; at first such as no line has. */
   private front = ascii('}');
   private middle = ascii('}');
-  private readonly out: Reading[] = [];
   private readonly names: LineNames;
   private siteHash = 0;
   private readonly edges = new NameTable((edge) => edge);
   private readonly sites: NameTable;
-  private readonly metrics: NameTable;
-  private readonly units = new NameTable((unit) => (unit.length <= LIMITS.unitBytes ? unit : undefined));
 
   constructor(names: LineNames) {
-    super();
+    super((metric) => names.metric(metric));
     this.names = names;
     this.sites = new NameTable((site) => names.site(site));
-    this.metrics = new NameTable((metric) => names.metric(metric));
     this.head = this.line;
-    this.readings = this.out;
   }
 
   /**
@@ -118,14 +87,12 @@ export class LineScanner extends JsonScanner {
   scan(bytes: Buffer, from: number): number {
     this.bytes = bytes;
     this.at = from;
-    this.count = 0;
     if (!this.takesHead()) return -1;
     this.payloadAt = this.at;
-    if (!this.takesPayload() || !this.takesByte(CLOSE_BRACE)) return -1;
+    const { metric, at } = this.line;
+    if (!this.takesPayload(metric, at) || !this.takesByte(CLOSE_BRACE)) return -1;
     if (this.at < bytes.length && bytes[this.at] !== NEWLINE) return -1;
-    const { out, made, count } = this;
-    while (out.length > count) out.pop();
-    while (out.length < count) out.push(made[out.length] as Reading);
+    this.tellReadings();
     return this.at;
   }
 
@@ -180,114 +147,5 @@ export class LineScanner extends JsonScanner {
     line.metric = metric;
     this.middle = Uint8Array.from(this.bytes.subarray(at, this.at));
     return true;
-  }
-
-  private takesPayload(): boolean {
-    if (!this.takesByte(OPEN_BRACKET)) return this.takesElement();
-    for (;;) {
-      this.blanks();
-      if (!this.takesElement()) return false;
-      this.blanks();
-      if (this.takesByte(CLOSE_BRACKET)) return true;
-      if (!this.takesByte(COMMA)) return false;
-    }
-  }
-
-  private takesElement(): boolean {
-    if (this.takesByte(OPEN_BRACE)) return this.takesObject();
-    const value = this.decimal();
-    if (!Number.isFinite(value)) return false;
-    this.add(this.line.metric ?? DEFAULT_METRIC, value, undefined);
-    this.stamp(this.count - 1, -1, undefined);
-    return true;
-  }
-
-  private takesObject(): boolean {
-    const first = this.count;
-    let ts = -1;
-    let seq: number | undefined;
-    let value = Number.NaN;
-    let unit: string | undefined;
-    do {
-      this.blanks();
-      if (this.takesKey(TS)) {
-        if (ts >= 0) return false;
-        ts = this.whole();
-        if (ts < LIMITS.minTs) return false;
-      } else if (this.takesKey(SEQ)) {
-        if (seq !== undefined) return false;
-        seq = this.whole();
-        if (seq < 0) return false;
-      } else if (this.takesKey(VALUE)) {
-        if (!Number.isNaN(value)) return false;
-        value = this.decimal();
-        if (!Number.isFinite(value)) return false;
-      } else if (this.takesKey(UNIT)) {
-        if (unit !== undefined || !this.takesByte(QUOTE)) return false;
-        unit = this.name(this.units);
-        if (unit === undefined) return false;
-      } else if (this.takesKey(VALUES)) {
-        if (this.count > first || !this.takesValues()) return false;
-      } else if (this.takes(CLOUD_EVENT) || !this.skipsKey() || !this.skipsValue()) {
-        return false;
-      }
-      this.blanks();
-    } while (this.takesByte(COMMA));
-    if (!this.takesByte(CLOSE_BRACE)) return false;
-    if (this.count === first) {
-      if (Number.isNaN(value)) return false;
-      this.add(this.line.metric ?? DEFAULT_METRIC, value, unit);
-    } else if (!Number.isNaN(value) || unit !== undefined || this.line.metric !== undefined) {
-      return false;
-    }
-    this.stamp(first, ts, seq);
-    return true;
-  }
-
-  private takesKey(key: Uint8Array): boolean {
-    return this.takes(key) && this.takesColon();
-  }
-
-  /** The metrics of `values`, by name. A name of digits is left: JSON.parse would put it before the others. */
-  private takesValues(): boolean {
-    if (!this.takesByte(OPEN_BRACE)) return false;
-    const first = this.count;
-    do {
-      this.blanks();
-      if (!this.takesByte(QUOTE)) return false;
-      const initial = this.bytes[this.at] as number;
-      if (initial >= ZERO && initial <= NINE) return false;
-      const metric = this.name(this.metrics);
-      if (metric === undefined || this.count - first >= MOST_METRICS) return false;
-      for (let i = first; i < this.count; i++) if ((this.made[i] as Reading).metric === metric) return false;
-      if (!this.takesColon()) return false;
-      const value = this.decimal();
-      if (!Number.isFinite(value)) return false;
-      this.add(metric, value, undefined);
-      this.blanks();
-    } while (this.takesByte(COMMA));
-    return this.takesByte(CLOSE_BRACE);
-  }
-
-  private add(metric: string, value: number, unit: string | undefined): void {
-    const known = this.made[this.count];
-    if (known === undefined) {
-      this.made.push({ metric, ts: 0, stamped: false, seq: undefined, value, unit });
-    } else {
-      known.metric = metric;
-      known.value = value;
-      known.unit = unit;
-    }
-    this.count++;
-  }
-
-  /** @param ts -1: the device sent none */
-  private stamp(first: number, ts: number, seq: number | undefined): void {
-    for (let i = first; i < this.count; i++) {
-      const reading = this.made[i] as Mutable<Reading>;
-      reading.ts = ts < 0 ? this.line.at : ts;
-      reading.stamped = ts >= 0;
-      reading.seq = seq;
-    }
   }
 }
