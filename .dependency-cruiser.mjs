@@ -1,7 +1,7 @@
 // The import directions of the room map in README.md. There is no baseline: every rule holds everywhere.
 // Tests and what only tests use: `x.test.ts`, `x.it.ts`, `x.fixture.ts`, `testing.ts`, `testing/`, `fixtures/`.
 const testFile = '[.](test|it|fixture)[.]ts$|/(testing|fixtures)(/|[.]ts$)';
-const shared = '(flow|topology|reading|expression|windows|config|observe|lifecycle|api)';
+const shared = '(flow|topology|reading|expression|windows|ledger|config|observe|lifecycle|api)';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 export default {
@@ -45,6 +45,12 @@ export default {
         path: '^(libs|node:fs|node:net|node:http|fs|net|http)',
         pathNot: '^libs/(flow|topology|reading|expression|windows)/',
       },
+    },
+    {
+      name: 'ledger-is-pure',
+      severity: 'error',
+      from: { path: '^libs/ledger/', pathNot: '[.]test[.]ts$' },
+      to: { path: '^(libs|node:|fs|net|http)', pathNot: '^libs/ledger/' },
     },
     {
       name: 'alerts-is-pure',

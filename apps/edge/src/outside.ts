@@ -20,7 +20,7 @@ export interface OutsideParts {
 }
 
 /** What of an edge talks to servers. The doors and the spool work without it. */
-export interface Outside extends Pick<Forwarders, 'status' | 'stop'> {
+export interface Outside extends Pick<Forwarders, 'status' | 'tally' | 'stop'> {
   /** Takes no more commands. */
   stopAccepting(): Promise<void>;
 }
@@ -53,6 +53,7 @@ export const startOutside: StartOutside = async (context, parts) => {
   progress.start();
   return {
     status: forwarders.status,
+    tally: forwarders.tally,
     stopAccepting: () => {
       progress.stop();
       return commands.stop();

@@ -14,7 +14,7 @@ export interface StatusSources {
   readonly intake: Intake;
   readonly house: GateHouse;
   readonly events: EdgeEvents;
-  readonly forwarders: Pick<Forwarders, 'status'>;
+  readonly forwarders: Pick<Forwarders, 'status' | 'tally'>;
 }
 
 /** `GET /edge/status`: what the edge is doing now, with rates over the last ten seconds. */
@@ -48,6 +48,8 @@ export function edgeStatus({ edgeId, spool, intake, house, events, forwarders }:
       },
       totals: { ...events.totals },
       spool: { ...spool.stats },
+      /** Readings and refused messages that the spool has taken, and what became of them on the way to Kafka. */
+      ledger: { ...forwarders.tally, taken: spool.counted() },
       destinations: Object.fromEntries(DESTINATIONS.map((name) => [name, forwarders.status(name)])),
     };
   };

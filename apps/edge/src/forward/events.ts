@@ -154,6 +154,13 @@ export class ForwardEvents implements BindingEvents {
       this.#log.warn({ error: errorMessage(error), held }, 'Kafka refuses a record: it became a dead letter'),
     );
   }
+  lostInSpool(readings: number): void {
+    this.#ledger.inc({ hop: 'spool', outcome: 'lost', reason: '' }, readings);
+    this.#log.error(
+      { readings },
+      'acknowledged readings are missing in the spool: its files were damaged or taken away',
+    );
+  }
   lostDeadLetter(bytes: number, error: Error): void {
     this.#undeliverable.inc({ destination: 'kafka' });
     this.#log.error({ bytes, error: errorMessage(error) }, 'Kafka refuses a dead letter: it is lost');

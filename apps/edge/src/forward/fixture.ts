@@ -2,6 +2,7 @@ import type { Metrics } from '@weir/observe';
 import { encodeEnvelope, envelopePrefix, partitionOf } from '@weir/reading';
 import { READINGS_PARTITIONS } from '@weir/topology';
 import { Spool, type SpoolOptions } from '../spool/index.ts';
+import { Tally } from './tally.ts';
 
 /** A spool for tests, in `dir`. */
 export function testSpool(dir: string, options: Partial<SpoolOptions> = {}): Promise<Spool> {
@@ -42,12 +43,17 @@ export function appendReading(
         critical,
         partition: partitionOf(device, READINGS_PARTITIONS),
         count: 1,
-        body: encodeEnvelope(prefix, { n, at, qos: 1, mid: 7, critical }, payload),
+        body: encodeEnvelope(prefix, { n, k: spool.counted() + 1, at, qos: 1, mid: 7, critical }, payload),
       },
       (error) => (error === null ? resolve(n) : reject(error)),
     );
     if (!taken) reject(new Error(`the spool is ${spool.state}`));
   });
+}
+
+/** The tally of a new spool. */
+export function testTally(spool: Spool): Tally {
+  return new Tally(`edge-1/${spool.sourceId}`, spool.reader('kafka').note, spool.isNew, Date.now());
 }
 
 /** The value of a metric, by name and labels. */

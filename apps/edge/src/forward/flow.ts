@@ -1,12 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SpoolReader, SpoolRecord } from '../spool/index.ts';
+import type { Note, SpoolReader, SpoolRecord } from '../spool/index.ts';
 import { StoppedError } from './persist.ts';
 import { Round } from './pressure.ts';
 
 /** Where records go. */
 export interface Sink {
-  /** Resolves when the far side has all of them. Throws `StoppedError` when the stop came first. */
-  deliver(records: readonly SpoolRecord[], stopping: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the far side has all of them, with what is to be saved with the cursor behind them. Throws
+   * `StoppedError` when the stop came first.
+   */
+  deliver(records: readonly SpoolRecord[], stopping: AbortSignal): Promise<Note | undefined>;
   close(): Promise<void>;
   /** The far side is there, but takes nothing for now. */
   isBlocked(): boolean;
@@ -38,15 +41,16 @@ export async function forward(options: ForwardOptions): Promise<void> {
     if (last === undefined) return;
     round.bytes = bytesOf(records);
     if (admit !== undefined && !(await admit(records, stopping))) continue;
+    let note: Note | undefined;
     try {
-      await round.time.during('sink', () => sink.deliver(records, stopping));
+      note = await round.time.during('sink', () => sink.deliver(records, stopping));
     } catch (error) {
       if (error instanceof StoppedError) return;
       throw error;
     }
     const { bytes } = round;
     round.bytes = 0;
-    reader.commit(last.n);
+    reader.commit(last.n, note);
     const rest = lingerMs - (performance.now() - began);
     if (rest > 0 && bytes < batchBytes / 2) {
       await delay(rest, undefined, { signal: stopping }).catch(() => {}); // the stop cuts it short

@@ -12,6 +12,7 @@ import {
   openConsumer as openQueue,
 } from '@weir/connect-rabbitmq';
 import { retrying } from '@weir/flow';
+import { parseSent, Received } from '@weir/ledger';
 import { createLogger, Metrics } from '@weir/observe';
 import { decodeEnvelope, splitLines } from '@weir/reading';
 import { atEnd, cutProxy, type Isolated, isolated, type Scope, until } from '@weir/testkit';
@@ -19,7 +20,7 @@ import { EXCHANGES, eventKey, kafkaTopology, RECORD_HEADERS, telemetryKey } from
 import { EdgeClock } from '../clock/index.ts';
 import { deadLetterBody, eventBody } from '../spool/index.ts';
 import { ForwardEvents } from './events.ts';
-import { appendReading, metricValue, testSpool } from './fixture.ts';
+import { appendReading, metricValue, testSpool, testTally } from './fixture.ts';
 import { forward } from './flow.ts';
 import { startForwarders } from './index.ts';
 import { kafkaSink } from './kafka-sink.ts';
@@ -76,6 +77,21 @@ async function readTopic(scope: Scope, space: Isolated, topic: string): Promise<
   await consumer.start();
   atEnd(scope, () => consumer.stop());
   return found;
+}
+/** What who reads all partitions in order says: readings that are missing, and readings in all. */
+function missing(found: ReadonlyMap<number, readonly KafkaRecord[]>): [number, number] {
+  let holes = 0;
+  let all = 0;
+  for (const records of found.values()) {
+    const received = new Received(0, []);
+    for (const { headers, offset } of records) {
+      const sent = parseSent(headers[RECORD_HEADERS.sent] ?? '');
+      assert.ok(sent !== null);
+      holes += received.take(sent, offset);
+    }
+    all += received.takeChanged()[0]?.through ?? 0;
+  }
+  return [holes, all];
 }
 function linesOf(records: readonly KafkaRecord[]): string[] {
   return records.flatMap(({ value }) => splitLines(value));
@@ -222,7 +238,10 @@ test('Kafka connections cut again and again: no gap, and n grows once resent lin
   const stop = new AbortController();
   const loop = forward({
     reader: spool.reader('kafka'),
-    sink: kafkaSink({ producer, topics, packed: true, events: new ForwardEvents(log, metrics) }),
+    sink: kafkaSink({
+      ...{ producer, topics, packed: true, events: new ForwardEvents(log, metrics) },
+      ...{ tally: testTally(spool), reader: spool.reader('kafka') },
+    }),
     batchBytes: 8_000,
     lingerMs: 5,
     stopping: stop.signal,
@@ -267,6 +286,11 @@ test('Kafka connections cut again and again: no gap, and n grows once resent lin
     deadlineMs: 10_000,
     what: 'all committed',
   });
+  assert.deepEqual(
+    missing(found),
+    [0, total],
+    'the counts of the records, sent again or not, make one sequence',
+  );
 });
 
 test('a line that Kafka can never take becomes a dead letter; its neighbours arrive', async (t) => {
@@ -289,7 +313,10 @@ test('a line that Kafka can never take becomes a dead letter; its neighbours arr
 
   const loop = forward({
     reader: spool.reader('kafka'),
-    sink: kafkaSink({ producer, topics, packed: true, events: new ForwardEvents(log, metrics) }),
+    sink: kafkaSink({
+      ...{ producer, topics, packed: true, events: new ForwardEvents(log, metrics) },
+      ...{ tally: testTally(spool), reader: spool.reader('kafka') },
+    }),
     batchBytes: 1 << 20,
     lingerMs: 5,
     stopping: stop.signal,
@@ -307,6 +334,7 @@ test('a line that Kafka can never take becomes a dead letter; its neighbours arr
   const [letter] = [...letters.values()].flat() as [KafkaRecord];
   assert.deepEqual(letter.value, line);
   assert.equal(letter.headers['x-dlq-reason'], 'sink-data');
+  assert.deepEqual(missing(found), [0, 200], 'it is no hole for who reads the partitions');
   const labels = { hop: 'forward-kafka', outcome: 'dead_lettered', reason: 'sink-data' };
   assert.equal(await metricValue(metrics, 'weir_ledger_readings_total', labels), 3);
 });

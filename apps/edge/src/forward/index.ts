@@ -9,6 +9,7 @@ import { forward, type Sink } from './flow.ts';
 import { kafkaSink } from './kafka-sink.ts';
 import { observeWay, Round } from './pressure.ts';
 import { rabbitmqSink } from './rabbitmq-sink.ts';
+import { Tally, type TallyNumbers } from './tally.ts';
 import { Throttle } from './throttle.ts';
 import { watchBindings } from './watch-bindings.ts';
 
@@ -29,6 +30,8 @@ export interface Forwarders {
   status(name: Destination): DestinationStatus & SpoolBehind;
   /** Of the way to Kafka. */
   readonly throttle: Pick<Throttle, 'hear'>;
+  /** What became of the readings on the way to Kafka. */
+  readonly tally: TallyNumbers;
   /** Ends the loops: nothing new is read, the rounds under way end within 8 s. Idempotent. */
   stop(): Promise<void>;
 }
@@ -46,6 +49,9 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
   const settings = config.edge.forward;
   const clientId = `weir-edge-${config.edge.id}`;
   const events = new ForwardEvents(log, metrics);
+  const readers = { kafka: spool.reader('kafka'), rabbitmq: spool.reader('rabbitmq') };
+  const edge = `${config.edge.id}/${spool.sourceId}`;
+  const tally = new Tally(edge, readers.kafka.note, spool.isNew, Date.now());
   const sinks: Record<Destination, Sink> = {
     kafka: kafkaSink({
       producer: openProducer({
@@ -57,6 +63,8 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
       topics: kafkaTopology(config.namespace),
       packed: settings.packed,
       events,
+      tally,
+      reader: readers.kafka,
     }),
     rabbitmq: rabbitmqSink({
       publisher: openPublisher({
@@ -70,7 +78,6 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
       events,
     }),
   };
-  const readers = { kafka: spool.reader('kafka'), rabbitmq: spool.reader('rabbitmq') };
   events.observe(metrics, readers, clock);
 
   const stopping = new AbortController();
@@ -116,6 +123,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
   };
   return {
     throttle,
+    tally: tally.numbers,
     status: (name) => ({ ...events.status(name), ...readers[name].behind }),
     stop: () => {
       stopped ??= stop();

@@ -2,28 +2,43 @@ import { randomUUID } from 'node:crypto';
 import type { OutgoingRecord, Producer } from '@weir/connect-kafka';
 import { errorMessage, WeirError } from '@weir/flow';
 import { deadLetterHeaders } from '@weir/reading';
-import type { KafkaTopology } from '@weir/topology';
-import type { SpoolRecord } from '../spool/index.ts';
+import { type KafkaTopology, RECORD_HEADERS } from '@weir/topology';
+import type { Note, SpoolReader, SpoolRecord } from '../spool/index.ts';
 import type { ForwardEvents } from './events.ts';
 import type { Sink } from './flow.ts';
 import { lineAt, lineDevice } from './line.ts';
 import { makePack, type Pack, packRecords } from './pack-records.ts';
 import { persist } from './persist.ts';
+import type { Tally } from './tally.ts';
 
 export interface KafkaSinkOptions {
   readonly producer: Producer;
   readonly topics: KafkaTopology;
   readonly packed: boolean;
   readonly events: ForwardEvents;
+  readonly tally: Tally;
+  readonly reader: Pick<SpoolReader, 'droppedUpTo'>;
 }
 
 const isData = (error: unknown): error is WeirError => error instanceof WeirError && error.retry === 'data';
 
 /** Readings to the readings topic, then dead letters to theirs; one request in flight, so n keeps its order. */
-export function kafkaSink({ producer, topics, packed, events }: KafkaSinkOptions): Sink {
+export function kafkaSink(options: KafkaSinkOptions): Sink {
+  const { producer, topics, packed, events, tally, reader } = options;
   const pack = packRecords({ packed, deadLetterPartitions: topics.deadLetters.partitions });
 
-  const deliver = async (records: readonly SpoolRecord[], stopping: AbortSignal): Promise<void> => {
+  /** The records of one request, in their order; each says how many readings of its partition went before it. */
+  const telling = (): ((pack: Pack) => OutgoingRecord) => {
+    const inRequest = new Map<number, number>();
+    return ({ partition, readings, record }) => {
+      const earlier = inRequest.get(partition) ?? 0;
+      inRequest.set(partition, earlier + readings);
+      const sent = tally.header(partition, readings, earlier);
+      return { ...record, headers: { ...record.headers, [RECORD_HEADERS.sent]: sent } };
+    };
+  };
+
+  const deliver = async (records: readonly SpoolRecord[], stopping: AbortSignal): Promise<Note> => {
     const persistence = { stopping, onFailure: (error: Error) => events.away('kafka', error) };
     const send = (topic: string, batch: readonly OutgoingRecord[]): Promise<void> =>
       persist(() => producer.send(topic, batch), persistence);
@@ -63,16 +78,15 @@ export function kafkaSink({ producer, topics, packed, events }: KafkaSinkOptions
           }),
         },
       ]);
+      tally.bury(readings);
       events.buried(readings, error);
     };
     /** A refused request is halved until the refused line is alone; the others arrive, in their order. */
     const sendPacks = async (packs: readonly Pack[]): Promise<void> => {
       if (packs.length === 0) return;
       try {
-        await send(
-          topics.readings.name,
-          packs.map(({ record }) => record),
-        );
+        await send(topics.readings.name, packs.map(telling()));
+        for (const { partition, readings } of packs) tally.arrived(partition, readings);
         events.stored(
           'kafka',
           packs.reduce((sum, { readings }) => sum + readings, 0),
@@ -91,10 +105,13 @@ export function kafkaSink({ producer, topics, packed, events }: KafkaSinkOptions
       }
     };
 
+    const lost = tally.receive(records, (n) => reader.droppedUpTo(n));
+    if (lost > 0) events.lostInSpool(lost);
     const round = pack(records);
     await sendPacks(round.packs);
     await sendDeadLetters(round.deadLetters);
     events.delivered('kafka');
+    return tally.note();
   };
   return { deliver, close: () => producer.close(), isBlocked: () => false };
 }

@@ -18,7 +18,7 @@ export interface RabbitmqSinkOptions {
 export function rabbitmqSink({ publisher, routing, derived, events }: RabbitmqSinkOptions): Sink {
   const batch = batchReadings(routing, derived);
 
-  const deliver = async (records: readonly SpoolRecord[], stopping: AbortSignal): Promise<void> => {
+  const deliver = async (records: readonly SpoolRecord[], stopping: AbortSignal): Promise<undefined> => {
     const persistence = { stopping, onFailure: (error: Error) => events.away('rabbitmq', error) };
     const publish = async (messages: readonly OutgoingMessage[]): Promise<void> => {
       let open = messages;

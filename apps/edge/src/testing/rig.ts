@@ -15,6 +15,7 @@ import {
 import { atEnd, freePorts, type Scope, until } from '@weir/testkit';
 import type { PortName } from '@weir/topology';
 import { runEdge } from '../flow.ts';
+import { Tally } from '../forward/tally.ts';
 import type { Alive } from '../liveness/alive-devices.ts';
 import {
   type DeadLetterRecord,
@@ -140,6 +141,7 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
     alive = () => broker.alive.take();
     return {
       status: () => ({ state: 'idle', lastError: null, records: 0, bytes: 0, oldestAt: null }),
+      tally: new Tally('edge/spool', null, true, 0).numbers,
       stopAccepting: async () => {},
       stop: async () => {},
     };

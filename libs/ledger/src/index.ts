@@ -1,0 +1,2 @@
+export * from './received.ts';
+export * from './sent.ts';
