@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FencedError, type Handout, type PartitionWriter } from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
+import type { HopTime } from '@weir/observe';
 import { type BuriedLine, type Counts, noCounts } from '@weir/windows';
 import type { Events } from './events.ts';
 import type { Held, Partitions } from './partitions.ts';
@@ -9,6 +10,8 @@ export interface CommitterOptions {
   readonly intervalMs: number;
   readonly partitions: Partitions;
   readonly writer: PartitionWriter;
+  /** Books the time that the database takes. */
+  readonly time: HopTime;
   readonly events: Events;
   readonly bury: (lines: readonly { partition: number; line: BuriedLine }[]) => Promise<void>;
   /** Called after each transaction with the next offsets, for lag tools. */
@@ -81,14 +84,18 @@ export class Committer {
     if (busy.length === 0) return;
     const buried: { partition: number; line: BuriedLine }[] = [];
     const handouts = await partitions.whilePaused(async () => {
-      await this.insisting('preparing windows', () => writer.prepare(busy));
+      await this.inDatabase('preparing windows', () => writer.prepare(busy));
       const owned = busy.filter((held) => partitions.owns(held));
       return owned.map((held) => {
         for (const line of held.state.takeBuried()) buried.push({ partition: held.partition, line });
         return collect(writer, held);
       });
     });
-    partitions.setInFlight(handouts.reduce((sum, { readings }) => sum + readings, 0));
+    const since = handouts.map(({ samples }) => samples[0] ?? Number.POSITIVE_INFINITY);
+    partitions.setInFlight(
+      handouts.reduce((sum, { readings }) => sum + readings, 0),
+      Math.min(...since),
+    );
     try {
       if (buried.length > 0) {
         await this.insisting('burying lines', () => this.options.bury(buried));
@@ -106,7 +113,7 @@ export class Committer {
     while (handouts.length > 0) {
       const started = performance.now();
       try {
-        await this.insisting('writing windows', () => this.options.writer.write(handouts));
+        await this.inDatabase('writing windows', () => this.options.writer.write(handouts));
         this.settle(handouts, (performance.now() - started) / 1_000);
         return;
       } catch (error) {
@@ -141,6 +148,10 @@ export class Committer {
       handouts.flatMap(({ samples }) => samples),
     );
     this.options.committed(offsets);
+  }
+
+  private inDatabase<T>(doing: string, work: () => Promise<T>): Promise<T> {
+    return this.options.time.during('sink', () => this.insisting(doing, work));
   }
 
   private insisting<T>(doing: string, work: () => Promise<T>): Promise<T> {

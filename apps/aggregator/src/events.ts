@@ -1,5 +1,5 @@
 import { errorMessage } from '@weir/flow';
-import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import { type HopTime, type Logger, type Metrics, observeHop, rateLimited } from '@weir/observe';
 import { LEVELS } from '@weir/topology';
 import type { BuriedLine, Counts, DerivedCounts } from '@weir/windows';
 
@@ -139,17 +139,29 @@ export function aggregatorGauges(
     used: () => number;
     limit: number;
     waiting: () => boolean;
+    /** Arrival of the oldest record that is not committed, epoch milliseconds. */
+    oldest: () => number | null;
+    commitIntervalMs: number;
+    time: HopTime;
     watermark: () => number;
     owned: () => number;
   },
 ): void {
-  const hop = 'aggregator';
-  const gauge = (name: string, help: string, read: () => number): void => {
-    metrics.gauge(name, help, ['hop'], (one) => one.set({ hop }, read()));
-  };
-  gauge('weir_buffer_used_items', 'Readings folded but not committed', state.used);
-  gauge('weir_buffer_limit_items', 'Most readings that may be folded but not committed', () => state.limit);
-  gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', () => (state.waiting() ? 2 : 0));
+  observeHop(
+    metrics,
+    {
+      hop: 'aggregator',
+      policy: 'block',
+      // readings folded but not committed
+      items: state,
+      state: () => (state.waiting() ? 2 : 0),
+      delay: () => {
+        const since = state.oldest();
+        return since === null ? 0 : Math.max(0, (Date.now() - since - state.commitIntervalMs) / 1_000);
+      },
+    },
+    state.time,
+  );
   metrics.gauge(
     'weir_window_watermark_timestamp_seconds',
     'Watermark of the device that is furthest ahead',

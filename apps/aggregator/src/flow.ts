@@ -10,6 +10,7 @@ import {
   windowRules,
 } from '@weir/connect-timescale';
 import type { AppContext } from '@weir/lifecycle';
+import { HopTime, observeCall } from '@weir/observe';
 import { kafkaTopology } from '@weir/topology';
 import { groupings } from '@weir/windows';
 import { Committer } from './committer.ts';
@@ -52,6 +53,7 @@ export async function aggregate(context: AppContext): Promise<void> {
   const producer = openProducer(kafka);
   const partitions = new Partitions(config.aggregator.maxUncommitted);
   const giveUp = new AbortController();
+  const time = new HopTime();
   const windows = {
     outOfOrdernessMs: config.aggregator.outOfOrderness,
     allowedLatenessMs: config.aggregator.allowedLateness,
@@ -80,6 +82,7 @@ export async function aggregate(context: AppContext): Promise<void> {
     intervalMs: config.aggregator.commitInterval,
     partitions,
     writer,
+    time,
     events,
     bury: bury(buryConfig, producer),
     committed: (offsets) => membership.commit(offsets),
@@ -106,9 +109,16 @@ export async function aggregate(context: AppContext): Promise<void> {
     used: () => partitions.used,
     limit: config.aggregator.maxUncommitted,
     waiting: () => partitions.waiting,
+    oldest: () => partitions.oldest,
+    commitIntervalMs: config.aggregator.commitInterval,
+    time,
     watermark: () =>
       Math.max(...partitions.all().map(({ state }) => state.newest)) - windows.outOfOrdernessMs,
     owned: () => partitions.all().length,
+  });
+  observeCall(metrics, {
+    ...{ to: 'timescale', deadlineMs: statementTimeout, parallel: poolSize },
+    state: () => (database.healthy ? 'ok' : 'failing'),
   });
   context.readyWhen('kafka', () => membership.ready());
   context.readyWhen(

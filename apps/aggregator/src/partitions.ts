@@ -20,6 +20,8 @@ export class Partitions {
   private readonly held = new Map<number, Held>();
   private readonly limit: number;
   private inFlight = 0;
+  /** Arrival of the oldest record of them, epoch milliseconds. */
+  private inFlightSince = Number.POSITIVE_INFINITY;
   private paused = false;
   private ended = false;
   private waiters: (() => void)[] = [];
@@ -58,6 +60,12 @@ export class Partitions {
     for (const held of this.held.values()) used += held.folded;
     return used;
   }
+  /** Arrival of the oldest record that is folded but not committed, epoch milliseconds; null when there is none. */
+  get oldest(): number | null {
+    let oldest = this.inFlightSince;
+    for (const { samples } of this.held.values()) oldest = Math.min(oldest, samples[0] ?? oldest);
+    return oldest === Number.POSITIVE_INFINITY ? null : oldest;
+  }
   get waiting(): boolean {
     return this.waiters.length > 0;
   }
@@ -81,9 +89,10 @@ export class Partitions {
       this.wake();
     }
   }
-  /** Readings handed out for a transaction; 0 when it ended. */
-  setInFlight(readings: number): void {
+  /** Readings handed out for a transaction, and the arrival of their oldest record; 0 when it ended. */
+  setInFlight(readings: number, since = Number.POSITIVE_INFINITY): void {
     this.inFlight = readings;
+    this.inFlightSince = since;
     this.wake();
   }
   /** Lets every waiting fold go, for the stop. */

@@ -1,6 +1,7 @@
 import { consumerLog } from '@weir/connect-kafka';
+import { STORE_CALLS, STORE_IDLE_MS } from '@weir/connect-minio';
 import { errorMessage } from '@weir/flow';
-import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import { type HopTime, type Logger, type Metrics, observeCall, observeHop, rateLimited } from '@weir/observe';
 import type { Budget } from './budget.ts';
 import type { Totals } from './steps/splice-lines.ts';
 
@@ -13,8 +14,17 @@ export interface Stored {
 
 export type ArchiverEvents = ReturnType<typeof archiverEvents>;
 
-/** Every event owns its log line and its metrics. `oldest` answers with an age in seconds. */
-export function archiverEvents(log: Logger, metrics: Metrics, budget: Budget, oldest: () => number) {
+export interface ArchiverGauges {
+  readonly budget: Budget;
+  readonly time: HopTime;
+  readonly objectAgeMs: number;
+  /** Age in seconds of the oldest record that is not archived. */
+  readonly oldest: () => number;
+}
+
+/** Every event owns its log line and its metrics. */
+export function archiverEvents(log: Logger, metrics: Metrics, gauges: ArchiverGauges) {
+  const { budget, time, objectAgeMs, oldest } = gauges;
   const limit = rateLimited();
   const objects = metrics.counter('weir_archive_objects_total', 'Objects stored in the raw archive');
   const bytes = metrics.counter(
@@ -53,12 +63,21 @@ export function archiverEvents(log: Logger, metrics: Metrics, budget: Budget, ol
       gauge.set(oldest());
     },
   );
-  metrics.gauge('weir_buffer_limit_bytes', 'Bytes that may be buffered', ['hop']).set({ hop }, budget.limit);
-  metrics.gauge('weir_buffer_used_bytes', 'Bytes buffered', ['hop'], (gauge) =>
-    gauge.set({ hop }, budget.used),
+  /** The last answer of the object store was an error. */
+  let isFailing = false;
+  observeHop(
+    metrics,
+    {
+      ...{ hop, policy: 'block' },
+      bytes: { used: () => budget.used, limit: budget.limit },
+      state: () => (budget.blocked ? 2 : budget.used * 2 > budget.limit ? 1 : 0),
+      delay: () => Math.max(0, oldest() - objectAgeMs / 1_000),
+    },
+    time,
   );
-  metrics.gauge('weir_backpressure_state', '0 free, 1 throttled, 2 blocked', ['hop'], (gauge) => {
-    gauge.set({ hop }, budget.blocked ? 2 : budget.used * 2 > budget.limit ? 1 : 0);
+  observeCall(metrics, {
+    ...{ to: 'minio', deadlineMs: STORE_IDLE_MS, parallel: STORE_CALLS },
+    state: () => (isFailing ? 'failing' : 'ok'),
   });
 
   return {
@@ -90,6 +109,7 @@ export function archiverEvents(log: Logger, metrics: Metrics, budget: Budget, ol
       );
     },
     objectStored({ key, totals, storedBytes }: Stored): void {
+      isFailing = false;
       objects.inc();
       bytes.inc({ form: 'raw' }, totals.bytes);
       bytes.inc({ form: 'stored' }, storedBytes);
@@ -102,6 +122,7 @@ export function archiverEvents(log: Logger, metrics: Metrics, budget: Budget, ol
     },
     stepRetried(step: 'look-up' | 'check-owner' | 'put' | 'commit', error: unknown, attempt: number): void {
       retries.inc({ step });
+      if (step === 'put' || step === 'look-up') isFailing = true;
       limit(step, (suppressed) =>
         log.warn({ step, attempt, suppressed }, `${errorMessage(error)}; trying again`),
       );

@@ -3,6 +3,7 @@ import { openConsumer } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
 import { errorMessage, retrying } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
+import { HopTime } from '@weir/observe';
 import { archiveBucket, kafkaTopology } from '@weir/topology';
 import { Archive } from './archive.ts';
 import { Budget } from './budget.ts';
@@ -16,12 +17,17 @@ export async function archiveReadings(context: AppContext): Promise<void> {
   const bucket = archiveBucket(config.namespace);
   const budget = new Budget(maxBuffered);
   const store = openStore(config.minio);
+  const time = new HopTime();
 
   const archive: Archive = new Archive({
     store,
     bucket,
     budget,
-    events: archiverEvents(log, metrics, budget, () => archive.oldestSeconds()),
+    time,
+    events: archiverEvents(log, metrics, {
+      ...{ budget, time, objectAgeMs: objectAge },
+      oldest: () => archive.oldestSeconds(),
+    }),
     commit: (offsets) => consumer.commit(offsets),
     objectSize,
     objectAgeMs: objectAge,

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Consumer, KafkaRecord } from '@weir/connect-kafka';
 import type { Store } from '@weir/connect-minio';
 import { isTransient, retrying, WeirError } from '@weir/flow';
+import type { HopTime } from '@weir/observe';
 import { archiveKey } from '@weir/topology';
 import type { Budget } from './budget.ts';
 import type { ArchiverEvents } from './events.ts';
@@ -13,6 +14,8 @@ export interface PartitionOptions {
   readonly store: Store;
   readonly bucket: string;
   readonly budget: Budget;
+  /** Books the time that compression and the object store take. */
+  readonly time: HopTime;
   readonly events: ArchiverEvents;
   readonly commit: Consumer['commit'];
   /** Uncompressed bytes at which an object is finished. */
@@ -133,11 +136,12 @@ export class PartitionArchive {
 
   /** False: the record is archived already. */
   async #resume(record: KafkaRecord): Promise<boolean> {
-    const { store, bucket, events } = this.#options;
+    const { store, bucket, time, events } = this.#options;
     if (this.#from !== null && record.offset < this.#from) return false;
     const last = await this.#persist(
       'look-up',
-      () => findResume(store, bucket, this.partition, record.offset, record.timestamp),
+      () =>
+        time.during('sink', () => findResume(store, bucket, this.partition, record.offset, record.timestamp)),
       this.#unwanted,
     );
     if (last === null) {
@@ -174,15 +178,15 @@ export class PartitionArchive {
   }
 
   async #store(open: Open): Promise<void> {
-    const { store, bucket, compressionLevel, events } = this.#options;
+    const { store, bucket, compressionLevel, time, events } = this.#options;
     if (this.#gone.signal.aborted) throw this.#gone.signal.reason;
     const { chunks, totals } = open.lines.finish();
-    const body = await compressLines(chunks, compressionLevel);
+    const body = await time.during('work', () => compressLines(chunks, compressionLevel));
     const key = archiveKey(this.partition, open.first.offset, open.last, open.first.timestamp);
     // Only a member of the living generation can commit: a process that was frozen while its partition moved on
     // stops here, before it would store records a second time under another key.
     await this.#persist('check-owner', () => this.#commit(open.first.offset));
-    await this.#persist('put', () =>
+    const put = () =>
       store.put(bucket, key, body, {
         'schema-version': '1',
         partition: String(this.partition),
@@ -193,8 +197,8 @@ export class PartitionArchive {
         bytes: String(totals.bytes),
         sha256: totals.sha256,
         ...(totals.minAt === null ? {} : { 'min-at': String(totals.minAt), 'max-at': String(totals.maxAt) }),
-      }),
-    );
+      });
+    await time.during('sink', () => this.#persist('put', put));
     await this.#persist('commit', () => this.#commit(open.last + 1n));
     events.objectStored({ key, partition: this.partition, totals, storedBytes: body.length });
   }

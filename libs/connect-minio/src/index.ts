@@ -14,6 +14,8 @@ export {
   type ListedObject,
   type Metadata,
   openStore,
+  STORE_CALLS,
+  STORE_IDLE_MS,
   type Store,
   type StoreOptions,
 } from './store.ts';

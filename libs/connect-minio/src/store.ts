@@ -50,14 +50,17 @@ export interface Store {
   close(): void;
 }
 
-const IDLE_TIMEOUT_MS = 15_000;
+/** Longest silence while a request is under way, milliseconds. */
+export const STORE_IDLE_MS = 15_000;
+/** Requests at a time. */
+export const STORE_CALLS = 16;
 const META = 'x-amz-meta-';
 
 export function openStore(options: StoreOptions): Store {
   const url = new URL(options.url);
   const secure = url.protocol === 'https:';
-  const agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: 16 });
-  const idleMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  const agent = new (secure ? https : http).Agent({ keepAlive: true, maxSockets: STORE_CALLS });
+  const idleMs = options.idleTimeoutMs ?? STORE_IDLE_MS;
   const client = new Client({
     endPoint: url.hostname,
     port: url.port === '' ? (secure ? 443 : 80) : Number(url.port),
