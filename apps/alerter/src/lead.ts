@@ -21,6 +21,7 @@ import { NotifyEvents } from './notify/events.ts';
 import { openNotifications } from './notify/notifications.ts';
 import { openLanes } from './notify/open-lanes.ts';
 import { readQuiet } from './notify/read-quiet.ts';
+import { AlerterHop } from './pressure.ts';
 import { CONNECTION_NAME, closeOldConnections } from './steps/close-old-connections.ts';
 import { evaluateTelemetry } from './steps/evaluate-telemetry.ts';
 import { recordDeviceEvent } from './steps/record-device-event.ts';
@@ -53,6 +54,8 @@ export function leadAlerts(options: LeadOptions) {
   const lanes = openLanes(config.alerter, publisher);
   const notifyEvents = new NotifyEvents(log, metrics);
   const livenessEvents = new LivenessEvents(log, metrics);
+  // critical and normal telemetry
+  const hop = new AlerterHop(metrics, 2 * prefetch);
   const broadcast = openBroadcast({ url, heartbeatMs, name: `weir alerter ${holder}, broadcast`, log });
   let consumers: readonly Consumer[] | null = null;
   let leading = false;
@@ -66,7 +69,10 @@ export function leadAlerts(options: LeadOptions) {
     leading = true;
     let time: TimeWatch | null = null;
     let windows: Promise<void> | null = null;
-    const engine = openEngine({ rules: [], transaction, onChange: () => notifications.notify() });
+    const engine = openEngine({
+      ...{ rules: [], transaction: hop.inDatabase(transaction) },
+      onChange: () => notifications.notify(),
+    });
     const notifications = openNotifications({
       ...{ lanes, transaction, database, ended, fatal, events: notifyEvents },
       reload: async (sql) => {
@@ -103,13 +109,21 @@ export function leadAlerts(options: LeadOptions) {
         maxSize: BATCH_BYTES,
         sizeOf: (delivery: Delivery) => delivery.body.length,
         targetMs: BATCH_TARGET_MS,
-        process: watch.telemetry(
-          evaluateTelemetry({ engine, heard: timed.heard, events, onDoubt: notifications.notify, ended }),
+        process: hop.working(
+          watch.telemetry(
+            evaluateTelemetry({ engine, heard: timed.heard, events, onDoubt: notifications.notify, ended }),
+          ),
         ),
       });
       consumers = [
-        consume(QUEUES.alerterCritical.name, (delivery) => telemetry.add(delivery, true)),
-        consume(QUEUES.alerterTelemetry.name, (delivery) => telemetry.add(delivery, false)),
+        consume(
+          QUEUES.alerterCritical.name,
+          hop.inHand((delivery) => telemetry.add(delivery, true)),
+        ),
+        consume(
+          QUEUES.alerterTelemetry.name,
+          hop.inHand((delivery) => telemetry.add(delivery, false)),
+        ),
         consume(QUEUES.alerterEvents.name, watch.event(record)),
       ];
       for (const consumer of consumers) consumer.start();
