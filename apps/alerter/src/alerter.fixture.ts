@@ -114,7 +114,10 @@ export async function bench(t: Scope, rules?: readonly object[]) {
       const rows = await openAlertQueries(database).listAlerts({ limit: 1_000 });
       return rows.toSorted((a, b) => a.startedAt.getTime() - b.startedAt.getTime() || (a.id < b.id ? -1 : 1));
     },
-    /** Until the newest reading that a rule has evaluated of `device` is that of `ts`. */
+    /**
+     * Until the newest reading of `device` that a rule has evaluated and stored is that of `ts`: it is its first one, or one
+     * that changes an alert.
+     */
     evaluated: (device: string, ts: number) =>
       until(
         async () => {
@@ -148,7 +151,7 @@ export function troubled(devices: number, steps: number): { messages: Line[][]; 
   return { messages, clean };
 }
 
-/** A message that changes no alert; the queue keeps the order, so what was published before it is done when it is. */
+/** A first reading, that changes no alert; the queue keeps the order, so what was published before it is done when it is. */
 export const last = telemetry([{ device: 'last', ts: 1, value: 0 }]);
 
 /** Alerts by the pure rules from the readings in one piece, as text. */

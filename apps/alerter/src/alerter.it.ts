@@ -10,14 +10,21 @@ import { bench, expectedAlerts, hot, hotRule, last, log, telemetry, troubled } f
 import { demoRule, labelledWindows, recordedReadings } from './recording.fixture.ts';
 
 test('the replayed recording raises one alert, at the real failure of the machine', async (t) => {
-  const { start, publish, rows, messages, evaluated } = await bench(t);
+  const { start, publish, rows, messages } = await bench(t);
   const app = await start();
   const recorded = recordedReadings();
   const begin = Date.parse('2026-01-01T00:00:00Z');
   const lines = recorded.map(({ value }, step) => ({ device: 'machine-1', ts: begin + step * 1_000, value }));
   for (let from = 0; from < lines.length; from += 25)
     await publish([telemetry(lines.slice(from, from + 25))]);
-  await evaluated('machine-1', begin + (lines.length - 1) * 1_000);
+  await until(
+    async () => {
+      const [, stored] =
+        /weir_ledger_readings_total\{[^}]*outcome="stored"[^}]*\} (\d+)/.exec(await app.metrics()) ?? [];
+      return Number(stored) >= lines.length;
+    },
+    { deadlineMs: 60_000, what: 'every reading to be evaluated' },
+  );
   await until(() => messages.length >= 2, { deadlineMs: 10_000, what: 'two messages on weir.alerts' });
   const at = (time: unknown): string => recorded[(Date.parse(String(time)) - begin) / 1_000]?.time ?? 'never';
   const found = await rows();
@@ -149,8 +156,8 @@ test('without the database messages wait in hand; nothing is lost when it return
   );
   assert.match(unready, /database/);
   proxy.admit();
-  await setup.publish([telemetry([{ device: 'last', ts: 2, value: 0 }])]);
-  await setup.evaluated('last', 2);
+  await setup.publish([telemetry([{ device: 'very-last', ts: 1, value: 0 }])]);
+  await setup.evaluated('very-last', 1);
   const stored = (await setup.rows()).map(({ id, state }) => `${id} ${state}`);
   assert.deepEqual(
     stored,

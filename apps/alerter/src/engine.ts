@@ -2,12 +2,12 @@ import {
   type Evaluation,
   Evaluator,
   type Observation,
+  QuietSeries,
   type ReadingBatch,
   type RuleSet,
   type RuleState,
   ruleSet,
   type SeriesKey,
-  seriesKeyText,
   touchedSeries,
 } from '@weir/alerts';
 import { type AlertRule, memberRules } from '@weir/config/alert-rules';
@@ -50,26 +50,42 @@ export interface EngineOptions {
   readonly rules: readonly AlertRule[];
   /** A transaction that commits only while this process is the active one. */
   readonly transaction: <T>(doing: string, work: (transaction: Transaction) => Promise<T>) => Promise<T>;
+  /** Throws `WEIR_FENCED` when this process is not the active one any more. */
+  readonly confirm: (doing: string) => Promise<void>;
   /** Called after a commit that may have told of an alert. */
   readonly onChange: (changes: Evaluation['changes']) => void;
   readonly now?: () => number;
 }
 
-/** Some 30 MB. */
-const STATES_IN_MEMORY = 100_000;
+/** Some 70 MB of rules about readings, and 10 MB of others. */
+const READING_STATES_IN_MEMORY = 300_000;
+const STATES_IN_MEMORY = 30_000;
 
-export function openEngine({ rules: first, transaction, onChange, now = Date.now }: EngineOptions): Engine {
+export function openEngine({
+  rules: first,
+  transaction,
+  confirm,
+  onChange,
+  now = Date.now,
+}: EngineOptions): Engine {
   let rules = ruleSet(first);
   let last: Promise<unknown> = Promise.resolve();
-  /** Composites that wait for their hold time, by `seriesKeyText`; null: not known. */
-  let pending: Map<string, SeriesKey> | null = null;
-  /** States as they are stored: nobody else writes them while this process is the active one. */
+  /** Composites that wait for their hold time, by site and device, then by rule; null: not known. */
+  let pending: Map<string, Map<string, SeriesKey>> | null = null;
+  /** Where rules about readings stand. */
+  let quiet = new QuietSeries(rules, READING_STATES_IN_MEMORY);
+  /** States of the other rules as they are stored: nobody else writes them while this process is the active one. */
   const stored = new Map<string, RuleState>();
+  const known = (key: string, series: SeriesKey): RuleState | undefined =>
+    stored.get(key) ?? quiet.state(series);
+  const keep = (key: string, series: SeriesKey, state: RuleState): void => {
+    if (!quiet.stored(series, state)) stored.set(key, state);
+  };
   const read = async (sql: Transaction, series: ReadonlyMap<string, SeriesKey>) => {
     const before = new Map<string, RuleState>();
     const unknown: SeriesKey[] = [];
     for (const [key, one] of series) {
-      const state = stored.get(key);
+      const state = known(key, one);
       if (state === undefined) unknown.push(one);
       else before.set(key, state);
     }
@@ -87,13 +103,27 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
       0,
       ...rules.madeOf(id).map((rule) => (rule.kind === 'correlation' ? (rule.grace ?? rule.within) : 0)),
     );
+  const wait = (waiting: NonNullable<typeof pending>, series: SeriesKey, isPending: boolean): void => {
+    const key = deviceKey(series.site, series.device);
+    const those = waiting.get(key) ?? new Map<string, SeriesKey>();
+    if (isPending) those.set(series.rule, series);
+    else those.delete(series.rule);
+    if (those.size > 0) waiting.set(key, those);
+    else waiting.delete(key);
+  };
+  const findPending = async (): Promise<NonNullable<typeof pending>> => {
+    const waiting: NonNullable<typeof pending> = new Map();
+    const found = await transaction('reading which rules wait', (sql) => pendingSeries(sql, 'composite'));
+    for (const series of found) wait(waiting, series, true);
+    return waiting;
+  };
 
   /** @param see gives the evaluator what there is to see; done again with more states when others follow from it */
   const evaluate = async (
     series: ReadonlyMap<string, SeriesKey>,
     see: (evaluator: Evaluator) => void,
   ): Promise<Evaluation> => {
-    const evaluation = await transaction('evaluating rules', async (sql) => {
+    const { evaluation, states } = await transaction('evaluating rules', async (sql) => {
       const before = await read(sql, series);
       let evaluator = new Evaluator(rules, before);
       see(evaluator);
@@ -101,22 +131,41 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
         evaluator = new Evaluator(rules, before, await readOthers(sql, rules, series.values(), before));
         see(evaluator);
       }
-      await writeEvaluation(sql, evaluator, rules, waitFor, now());
-      return evaluator;
+      const states = quiet.unstored(series, evaluator);
+      await writeEvaluation(sql, evaluator, states, rules, waitFor, now());
+      return { evaluation: evaluator, states };
     }).catch((error: unknown) => {
+      // Whether it is stored is not known.
       pending = null;
       stored.clear();
+      for (const one of series.values()) quiet.forget(one);
       throw error;
     });
-    if (stored.size + evaluation.states.size > STATES_IN_MEMORY) stored.clear();
-    for (const [key, { state }] of evaluation.states) stored.set(key, state);
-    for (const [key, { series: one, state }] of evaluation.states) {
-      if (pending === null || rules.get(one.rule)?.kind !== 'composite') continue;
-      if (state.phase === 'pending') pending.set(key, one);
-      else pending.delete(key);
+    if (stored.size > STATES_IN_MEMORY) stored.clear();
+    for (const [key, { series: one, state }] of states) {
+      keep(key, one, state);
+      if (pending !== null && rules.get(one.rule)?.kind === 'composite')
+        wait(pending, one, state.phase === 'pending');
     }
     if (evaluation.changes.length > 0) onChange(evaluation.changes);
     return evaluation;
+  };
+
+  /** The readings that change something which has to be stored; the rest has been dealt with. */
+  const takeQuiet = async (batches: readonly ReadingBatch[]): Promise<readonly ReadingBatch[]> => {
+    if (rules.all.some(isTimed)) pending ??= await findPending();
+    const waiting = pending;
+    const isWaiting =
+      waiting === null || waiting.size === 0
+        ? null
+        : (site: string, device: string) => waiting.has(deviceKey(site, device));
+    quiet.begin();
+    const left: ReadingBatch[] = [];
+    for (const batch of batches) {
+      const readings = quiet.take(batch, isWaiting);
+      if (readings.length > 0) left.push({ ...batch, readings });
+    }
+    return left;
   };
 
   return {
@@ -133,31 +182,39 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
         rules = ruleSet(next);
         pending = null;
         stored.clear();
+        const before = quiet;
+        quiet = new QuietSeries(rules, READING_STATES_IN_MEMORY);
+        quiet.adopt(before);
         if (closed > 0) onChange([]);
         return closed;
       }),
     evaluate: ({ readings = [], observations = [] }) =>
       inTurn(async () => {
-        const known = observations.filter(({ rule }) => rules.get(rule) !== undefined);
-        const series = touchedSeries(rules, readings, known);
-        if (series.size === 0) return { changes: [], evaluated: 0 };
-        return evaluate(series, (evaluator) => {
-          for (const batch of readings) evaluator.readings(batch);
-          for (const observation of known) evaluator.observe(observation);
+        const observed = observations.filter(({ rule }) => rules.get(rule) !== undefined);
+        const left = await takeQuiet(readings);
+        const evaluated = quiet.evaluated;
+        const series = touchedSeries(rules, left, observed);
+        if (series.size === 0) {
+          // What they changed is in this memory alone: it must be that of the active process.
+          if (evaluated > 0) await confirm('evaluating rules');
+          return { changes: [], evaluated };
+        }
+        const evaluation = await evaluate(series, (evaluator) => {
+          for (const batch of left) evaluator.readings(batch);
+          for (const observation of observed) evaluator.observe(observation);
         });
+        return { changes: evaluation.changes, evaluated: evaluated + evaluation.evaluated };
       }),
     pass: (ts) =>
       inTurn(async () => {
         if (!rules.all.some(isTimed)) return;
-        pending ??= new Map(
-          (await transaction('reading which rules wait', (sql) => pendingSeries(sql, 'composite'))).map(
-            (series) => [seriesKeyText(series), series],
-          ),
+        pending ??= await findPending();
+        const waiting = [...pending.values()].flatMap((those) =>
+          [...those.values()].filter(({ rule }) => {
+            const found = rules.get(rule);
+            return found?.kind === 'composite' && memberRules(found).some((id) => isSilence(rules.get(id)));
+          }),
         );
-        const waiting = [...pending.values()].filter(({ rule }) => {
-          const found = rules.get(rule);
-          return found?.kind === 'composite' && memberRules(found).some((id) => isSilence(rules.get(id)));
-        });
         if (waiting.length === 0) return;
         await evaluate(touchedSeries(rules, [], waiting), (evaluator) => {
           for (const series of waiting) {
@@ -182,3 +239,4 @@ export function openEngine({ rules: first, transaction, onChange, now = Date.now
 const isSilence = (rule: AlertRule | undefined): boolean =>
   rule?.kind === 'offline' || rule?.kind === 'missing';
 const isTimed = (rule: AlertRule): boolean => rule.kind === 'composite' && rule.hold > 0;
+const deviceKey = (site: string, device: string): string => `${site}\0${device}`;

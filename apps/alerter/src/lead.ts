@@ -62,7 +62,7 @@ export function leadAlerts(options: LeadOptions) {
   let liveness: LivenessWatch | null = null;
 
   const lead = async (leadership: Leadership): Promise<void> => {
-    const { transaction } = leadership;
+    const { transaction, confirm } = leadership;
     /** What one part cannot mend ends all of them. */
     const over = new AbortController();
     const ended = AbortSignal.any([leadership.ended, over.signal]);
@@ -70,8 +70,12 @@ export function leadAlerts(options: LeadOptions) {
     let time: TimeWatch | null = null;
     let windows: Promise<void> | null = null;
     const engine = openEngine({
-      ...{ rules: [], transaction: hop.inDatabase(transaction) },
-      onChange: () => notifications.notify(),
+      ...{
+        rules: [],
+        transaction: hop.inDatabase(transaction),
+        confirm,
+        onChange: () => notifications.notify(),
+      },
     });
     const notifications = openNotifications({
       ...{ lanes, transaction, database, ended, fatal, events: notifyEvents },

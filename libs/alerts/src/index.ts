@@ -23,5 +23,6 @@ export {
   writtenRule,
 } from './merge-rules.ts';
 export { type Arrivals, MissingReadings } from './missing.ts';
+export { QuietSeries } from './quiet.ts';
 export { type RuleSet, ruleSet } from './rule-set.ts';
 export type { Observation, RuleState, SeriesKey } from './types.ts';

@@ -11,7 +11,8 @@ export function meetsLimits({ above, below }: Limits, value: number): boolean {
   return (above !== undefined && value > above) || (below !== undefined && value < below);
 }
 
-function isClear(limits: Limits, value: number): boolean {
+/** Whether a firing alert may end with this value. */
+export function isClear(limits: Limits, value: number): boolean {
   if (meetsLimits(limits, value)) return false;
   if (limits.clear === undefined) return true;
   return limits.above !== undefined ? value <= limits.clear : value >= limits.clear;

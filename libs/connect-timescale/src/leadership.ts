@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isTransient, WeirError } from '@weir/flow';
 import type { Database, Transaction } from './database.ts';
-import { acquireLease, fenced, type Lease, type MaintenanceJob } from './maintenance.ts';
+import { acquireLease, confirmLease, fenced, type Lease, type MaintenanceJob } from './maintenance.ts';
 
 /** An active process that falls silent for this long loses its place. */
 const SILENCE_MS = 5_000;
@@ -15,6 +15,8 @@ export interface Leadership {
   readonly ended: AbortSignal;
   /** A transaction that commits only while this process is the active one; else throws `WEIR_FENCED`. */
   transaction<T>(doing: string, work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /** Throws `WEIR_FENCED` when this process is not the active one any more: for what is done without writing. */
+  confirm(doing: string): Promise<void>;
 }
 
 /** Another process has taken over: nothing that this one began can be written any more. */
@@ -102,15 +104,16 @@ async function leadWith(options: LeadershipOptions, first: Lease): Promise<void>
     }
   };
   const kept = keep().finally(() => ended.abort());
+  const endWhenFenced = (error: unknown): never => {
+    if (isFenced(error)) ended.abort();
+    throw error;
+  };
   try {
     if (stopping.aborted) ended.abort();
     await lead({
       ended: ended.signal,
-      transaction: (doing, work) =>
-        fenced(database, { job, token }, doing, work).catch((error: unknown) => {
-          if (isFenced(error)) ended.abort();
-          throw error;
-        }),
+      transaction: (doing, work) => fenced(database, { job, token }, doing, work).catch(endWhenFenced),
+      confirm: (doing) => confirmLease(database, { job, token }, doing).catch(endWhenFenced),
     });
   } catch (error) {
     if (!isFenced(error)) throw error;

@@ -89,29 +89,38 @@ export async function acquireLease(
   }
 }
 
+type Held = Pick<Lease, 'job' | 'token'>;
+
+async function check(runner: Runner, { job, token }: Held, doing: string, lock: string): Promise<void> {
+  const [row] = await runner.query<{ token: string; holder: string }>(
+    `checking who runs the job ${job}`,
+    `SELECT token, holder FROM ${TABLES.maintenance} WHERE job = $1 ${lock}`,
+    [job],
+  );
+  if (row !== undefined && BigInt(row.token) === token) return;
+  const now = row === undefined ? 'nobody' : row.holder;
+  throw new WeirError('WEIR_FENCED', 'transient', `${doing}: the job ${job} belongs to ${now} now`);
+}
+
 /**
  * A transaction that commits only while the lease is the newest one: the token's row stays locked until its end, so a
  * successor waits for it. Throws `WEIR_FENCED` (transient) when another process has taken over; nothing is done then.
  */
 export function fenced<T>(
   database: Database,
-  { job, token }: Pick<Lease, 'job' | 'token'>,
+  held: Held,
   doing: string,
   work: (transaction: Transaction) => Promise<T>,
 ): Promise<T> {
   return database.transaction(doing, async (transaction) => {
-    const [row] = await transaction.query<{ token: string; holder: string }>(
-      `checking who runs the job ${job}`,
-      `SELECT token, holder FROM ${TABLES.maintenance} WHERE job = $1 FOR SHARE`,
-      [job],
-    );
-    if (row === undefined || BigInt(row.token) !== token) {
-      const now = row === undefined ? 'nobody' : row.holder;
-      throw new WeirError('WEIR_FENCED', 'transient', `${doing}: the job ${job} belongs to ${now} now`);
-    }
+    await check(transaction, held, doing, 'FOR SHARE');
     return work(transaction);
   });
 }
+
+/** Throws `WEIR_FENCED` (transient) unless the lease is the newest one: for what is done without writing anything. */
+export const confirmLease = (runner: Runner, held: Held, doing: string): Promise<void> =>
+  check(runner, held, doing, '');
 
 /** Who runs a job, as the database knows it. */
 export interface JobStatus {

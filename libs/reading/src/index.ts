@@ -8,4 +8,5 @@ export * from './partition.ts';
 export * from './reading.ts';
 export * from './scan-line.ts';
 export * from './scan-payload.ts';
+export * from './scan-telemetry.ts';
 export * from './topic.ts';

@@ -9,12 +9,16 @@ const PROBES = 4;
  * its address. A cache of bounded size: a name that was pushed out is made anew.
  */
 export class NameTable {
-  private readonly names: (string | undefined)[] = new Array<undefined>(SLOTS).fill(undefined);
+  private readonly names: (string | undefined)[];
   private readonly make: (text: string) => string | undefined;
 
-  /** @param make the string to use for a text that is not in the table; undefined when the text cannot be a name */
-  constructor(make: (text: string) => string | undefined) {
+  /**
+   * @param make the string to use for a text that is not in the table; undefined when the text cannot be a name
+   * @param slots a power of two
+   */
+  constructor(make: (text: string) => string | undefined, slots = SLOTS) {
     this.make = make;
+    this.names = new Array<undefined>(slots).fill(undefined);
   }
 
   /**
@@ -23,10 +27,10 @@ export class NameTable {
    */
   name(bytes: Buffer, from: number, to: number, hash: number): string | undefined {
     const { names } = this;
-    const first = slotOf(hash, SLOTS - 1);
+    const first = slotOf(hash, names.length - 1);
     let free = first;
     for (let probe = 0; probe < PROBES; probe++) {
-      const slot = (first + probe) & (SLOTS - 1);
+      const slot = (first + probe) & (names.length - 1);
       const name = names[slot];
       if (name === undefined) {
         free = slot;

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { Arrivals, ReadingBatch } from '@weir/alerts';
 import type { Delivery } from '@weir/connect-rabbitmq';
 import { WeirError } from '@weir/flow';
-import { isName, LIMITS } from '@weir/reading';
+import { isName, LIMITS, TelemetryScanner } from '@weir/reading';
 
 type TelemetryReading = ReadingBatch['readings'][number] & Arrivals['readings'][number];
 
@@ -25,6 +25,9 @@ export function telemetrySource(delivery: Delivery): { site: string; metric: str
   return { site, metric };
 }
 
+const scanner = new TelemetryScanner();
+const NEWLINE = 0x0a;
+
 function parseLine(text: string): TelemetryReading | string {
   let line: unknown;
   try {
@@ -45,15 +48,23 @@ export function decodeTelemetry(
   delivery: Delivery,
   source: { site: string; metric: string },
 ): TelemetryBatch {
-  if (!isUtf8(delivery.body))
-    return { ...source, readings: [], error: refusal(delivery, 'the body is not UTF-8') };
+  const { body } = delivery;
+  if (!isUtf8(body)) return { ...source, readings: [], error: refusal(delivery, 'the body is not UTF-8') };
   const readings: TelemetryReading[] = [];
   let error: WeirError | undefined;
-  for (const [index, text] of delivery.body.toString().split('\n').entries()) {
-    if (text === '') continue;
-    const reading = parseLine(text);
-    if (typeof reading === 'string') error ??= refusal(delivery, `line ${index + 1} ${reading}`);
-    else readings.push(reading);
+  for (let from = 0, line = 1; from < body.length; line++) {
+    let end = scanner.scan(body, from);
+    if (end >= 0) {
+      const { device, ts, value, arrivedAt } = scanner;
+      readings.push({ device, ts, value, at: arrivedAt });
+    } else {
+      end = body.indexOf(NEWLINE, from);
+      if (end < 0) end = body.length;
+      const reading = end === from ? null : parseLine(body.toString('utf8', from, end));
+      if (typeof reading === 'string') error ??= refusal(delivery, `line ${line} ${reading}`);
+      else if (reading !== null) readings.push(reading);
+    }
+    from = end + 1;
   }
   if (readings.length === 0) error ??= refusal(delivery, 'the body is empty');
   return { ...source, readings, ...(error === undefined ? {} : { error }) };

@@ -1,6 +1,6 @@
 import type { AlertChange, Evaluation, RuleSet } from '@weir/alerts';
 import type { Alert } from '@weir/api';
-import type { AlertRule } from '@weir/config/alert-rules';
+import { type AlertRule, RULE_KINDS } from '@weir/config/alert-rules';
 import {
   ALERT_COLUMNS,
   type AlertRow,
@@ -206,11 +206,13 @@ async function tell(
 
 /**
  * Writes what an evaluation found: states, alerts and what is to be told of them.
+ * @param states those that have to be stored
  * @param waitFor how long an alert of a rule waits for one of its site that may cover it, milliseconds
  */
 export async function writeEvaluation(
   sql: Runner,
-  { states, changes, covered, released }: Evaluation,
+  { changes, covered, released }: Evaluation,
+  states: Evaluation['states'],
   rules: RuleSet,
   waitFor: (rule: string) => number,
   now: number,
@@ -223,16 +225,20 @@ export async function writeEvaluation(
   await release(sql, released);
 }
 
+/** As SQL. Alerts of other kinds are the lag monitor's, which ends them itself. */
+const KINDS = RULE_KINDS.map((kind) => `'${kind}'`).join(', ');
+
 /**
  * Resolves the open alerts of series that no rule covers any more, because it was removed or now means something
  * else, and forgets their states. How many were told of as firing.
  */
 export async function closeUncovered(sql: Runner, rules: readonly AlertRule[], now: number): Promise<number> {
   const covered = (row: string): string =>
-    `EXISTS (SELECT FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-                      AS r (id, kind, site, device, metric)
-              WHERE r.id = ${row}.rule AND r.kind = ${row}.kind AND r.site IN ('*', ${row}.site)
-                AND r.device IN ('*', ${row}.device) AND r.metric IN ('*', ${row}.metric))`;
+    `(${row}.kind NOT IN (${KINDS}) OR
+      EXISTS (SELECT FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+                       AS r (id, kind, site, device, metric)
+               WHERE r.id = ${row}.rule AND r.kind = ${row}.kind AND r.site IN ('*', ${row}.site)
+                 AND r.device IN ('*', ${row}.device) AND r.metric IN ('*', ${row}.metric)))`;
   const parameters: unknown[] = [
     rules.map(({ id }) => id),
     rules.map(({ kind }) => kind),

@@ -92,7 +92,8 @@ export async function readOthers(
     );
     for (const row of rows) {
       const { rule, site, device, metric } = row;
-      before.set(seriesKeyText(row), toState(row));
+      // A stored state may lag behind the one in memory, in its time alone.
+      if (!before.has(seriesKeyText(row))) before.set(seriesKeyText(row), toState(row));
       const key = `${rule}\0${site}\0${device}`;
       seriesOf.set(key, [...(seriesOf.get(key) ?? []), { rule, site, device, metric }]);
     }
@@ -132,7 +133,7 @@ export async function pendingSeries(sql: Runner, kind: RuleKind): Promise<Series
   );
 }
 
-/** Writes changed states. */
+/** Writes states. */
 export async function writeStates(
   sql: Runner,
   states: Evaluation['states'],
