@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Client, openClient } from '@weir/connect-mqtt';
 import { PORTS } from '@weir/topology';
-import { busySeconds, cpuSeconds } from './cpu.ts';
 import { openPipeline, type Pipeline, type PipelineOptions, ROOT } from './pipeline.ts';
-import { type BenchResult, machine, round, saveResult } from './report.ts';
-import { Sender } from './run.ts';
+import { CpuMeter, microsecondsEach } from './proc.ts';
+import { type Machine, machine, round, saveResult } from './report.ts';
+import { Sender } from './sender-process.ts';
 import { cpuLine, histogram, type Spread, spread, spreadLine } from './spread.ts';
 
-export interface AlertsOptions extends Omit<PipelineOptions, 'gateway' | 'configFile'> {
+export interface AlertsOptions extends Omit<PipelineOptions, 'apps' | 'configFile'> {
   readonly devices: number;
   /** Background readings of each device a second. */
   readonly hertz: number;
@@ -25,7 +25,7 @@ export interface AlertsOptions extends Omit<PipelineOptions, 'gateway' | 'config
 
 interface AlertsResult {
   readonly date: string;
-  readonly machine: BenchResult['machine'];
+  readonly machine: Machine;
   readonly devices: number;
   readonly hertz: number;
   /** Of the background, as they were acknowledged. */
@@ -176,19 +176,15 @@ async function measure(pipeline: Pipeline, probes: Probes, options: AlertsOption
     const sending = sender.run(rate * (WARM_UP_S + seconds + COOL_DOWN_S));
     sending.catch(() => undefined);
     await probes.run(Date.now() + WARM_UP_S * SECOND);
-    const processes = new Map([['sender', sender.process.pid ?? 0], ...pipeline.processes]);
-    const before = { cpu: cpuSeconds(processes), busy: busySeconds() };
+    const meter = new CpuMeter(
+      new Map([['sender', sender.process.pid ?? 0], ...pipeline.clients, ...pipeline.servers]),
+    );
     say(`Raising alerts for ${seconds} s ...`);
     probes.measuring = true;
     await probes.run(Date.now() + seconds * SECOND);
-    const after = { cpu: cpuSeconds(processes), busy: busySeconds() };
+    const cpu = meter.read();
     await probes.settle();
     const sent = await sending;
-    const used = [...processes.keys()].map(
-      (name) => [name, (after.cpu.get(name) ?? 0) - (before.cpu.get(name) ?? 0)] as const,
-    );
-    const own = used.reduce((sum, [, one]) => sum + one, 0);
-    const busy = after.busy - before.busy;
     return {
       date: new Date().toISOString(),
       machine: machine(),
@@ -198,8 +194,8 @@ async function measure(pipeline: Pipeline, probes: Probes, options: AlertsOption
       latencyMs: { firing: spread(probes.latency.firing), resolved: spread(probes.latency.resolved) },
       lost: probes.lost,
       repeated: probes.repeated,
-      cpuMicroseconds: Object.fromEntries(used.map(([name, cpu]) => [name, (cpu * 1e6) / (rate * seconds)])),
-      cpuForeign: busy === 0 ? 0 : Math.max(0, 1 - own / busy),
+      cpuMicroseconds: microsecondsEach(cpu, rate * seconds),
+      cpuForeign: cpu.foreign,
     };
   } finally {
     sender.end();

@@ -1,14 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Database, migrate, openDatabase } from '@weir/connect-timescale';
 import { WeirError } from '@weir/flow';
 import { createLogger } from '@weir/observe';
-import { appArguments, appVariables, kafkaTopology, LEVELS, PORTS, TABLES } from '@weir/topology';
+import { kafkaTopology, LEVELS, PORTS, TABLES } from '@weir/topology';
 import { fillBacklog } from './backlog.ts';
-import { busySeconds, cpuSeconds } from './cpu.ts';
-import { launch, openServers, ROOT, type Servers, stopAll, untilReady } from './pipeline.ts';
-import { type BenchResult, machine, median, round, saveResult } from './report.ts';
+import { launchApp, openServers, ROOT, type Servers, stopAll, untilReady } from './pipeline.ts';
+import { CpuMeter, microsecondsEach, peakMemory } from './proc.ts';
+import { type Machine, machine, median, round, saveResult } from './report.ts';
 import { scrape, sumOf } from './scrape.ts';
 
 export interface DrainOptions {
@@ -34,7 +33,7 @@ interface Run {
 
 interface DrainResult {
   readonly date: string;
-  readonly machine: BenchResult['machine'];
+  readonly machine: Machine;
   readonly series: number;
   readonly readings: number;
   readonly runs: readonly Run[];
@@ -110,19 +109,11 @@ async function once(
   const tables = [...LEVELS.map(({ table }) => table), ...Object.values(TABLES)];
   await database.query('emptying the tables', `TRUNCATE ${tables.join(', ')}`);
   const logs = join(dataDir, 'logs');
-  const words = profile
-    ? ['--cpu-prof', `--cpu-prof-dir=${logs}`, '--cpu-prof-name=aggregator.cpuprofile']
-    : [];
-  const child = launch(
-    'aggregator',
-    [...words, ...appArguments('aggregator')],
-    { ...env, ...appVariables('aggregator') },
-    logs,
-  );
+  const child = launchApp('aggregator', env, logs, profile);
   try {
     const url = `http://127.0.0.1:${PORTS.aggregatorHttp + portOffset}`;
     await untilReady('aggregator', child, url, logs);
-    const pids = new Map([...servers.pids, ['aggregator', child.pid ?? 0]]);
+    const clients = new Map([['aggregator', child.pid ?? 0]]);
     let last = 0;
     const stored = async (): Promise<number> => {
       // It does not answer while it makes the keys of very many series: asked again until the deadline.
@@ -133,7 +124,8 @@ async function once(
     };
     // The start is no part of it: from the first commit on.
     const first = await until(stored, (count) => count > 0);
-    const begin = { at: Date.now(), cpu: cpuSeconds(pids), busy: busySeconds() };
+    const begin = Date.now();
+    const meter = new CpuMeter(new Map([...servers.pids, ...clients]));
     const deadline = Date.now() + DEADLINE_MS;
     for (let told = Date.now(), count = first; count < readings; count = await stored()) {
       if (Date.now() > deadline)
@@ -144,18 +136,14 @@ async function once(
       }
       await delay(POLL_MS);
     }
-    const end = { at: Date.now(), cpu: cpuSeconds(pids), busy: busySeconds() };
+    const end = Date.now();
+    const cpu = meter.read();
     const measured = readings - first;
-    const used = (name: string): number => (end.cpu.get(name) ?? 0) - (begin.cpu.get(name) ?? 0);
-    const own = ['aggregator', 'timescale', 'kafka'].reduce((sum, name) => sum + used(name), 0);
-    const busy = end.busy - begin.busy;
     return {
-      readingsPerSecond: (measured * 1_000) / (end.at - begin.at),
-      cpuMicroseconds: Object.fromEntries(
-        [...pids.keys()].map((name) => [name, (used(name) * 1e6) / measured]),
-      ),
-      cpuForeign: busy === 0 ? 0 : Math.max(0, 1 - own / busy),
-      peakRssMiB: peakRss(child.pid ?? 0),
+      readingsPerSecond: (measured * 1_000) / (end - begin),
+      cpuMicroseconds: microsecondsEach(cpu, measured),
+      cpuForeign: cpu.foreign,
+      peakRssMiB: peakMemory(clients).aggregator ?? 0,
       lost: readings - (await countStored(database)),
     };
   } finally {
@@ -181,12 +169,6 @@ async function countStored(database: Database): Promise<number> {
     'SELECT sum(count) AS count FROM windows_1s',
   );
   return Number(row?.count ?? 0);
-}
-
-/** Largest resident memory of a process so far, MiB; see proc(5), VmHWM. */
-function peakRss(pid: number): number {
-  const kib = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-  return Number(kib ?? 0) / 1_024;
 }
 
 function renderDrain({ series, readings, runs, median: middle }: DrainResult): string {

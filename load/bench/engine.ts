@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { type BenchResult, machine, median, round, saveResult } from './report.ts';
+import { type Machine, machine, median, round, saveResult } from './report.ts';
 
 interface Figures {
   readonly readings: number;
@@ -20,7 +20,7 @@ export interface EngineRun extends Figures {
 
 interface EngineResult {
   readonly date: string;
-  readonly machine: BenchResult['machine'];
+  readonly machine: Machine;
   readonly sizes: readonly Size[];
 }
 

@@ -3,11 +3,11 @@ import type { WindowList } from '@weir/api';
 import { loadConfig } from '@weir/config';
 import { PORTS } from '@weir/topology';
 import type { Histogram } from 'hdr-histogram-js';
-import { busySeconds, cpuSeconds } from './cpu.ts';
 import { payloadOf } from './payloads.ts';
 import type { Pipeline } from './pipeline.ts';
-import { type BenchResult, machine, round, saveResult } from './report.ts';
-import { Sender } from './run.ts';
+import { CpuMeter, microsecondsEach } from './proc.ts';
+import { type Machine, machine, round, saveResult } from './report.ts';
+import { Sender } from './sender-process.ts';
 import { cpuLine, histogram, type Spread, spread, spreadLine } from './spread.ts';
 
 export interface FreshnessOptions {
@@ -25,7 +25,7 @@ export interface FreshnessOptions {
 
 interface FreshnessResult {
   readonly date: string;
-  readonly machine: BenchResult['machine'];
+  readonly machine: Machine;
   readonly devices: number;
   readonly hertz: number;
   readonly readingsPerSecond: number;
@@ -144,8 +144,9 @@ export async function freshness(pipeline: Pipeline, options: FreshnessOptions): 
     const sending = sender.run(rate * (WARM_UP_S + seconds + COOL_DOWN_S));
     sending.catch(() => undefined);
     await delay(WARM_UP_S * SECOND);
-    const processes = new Map([['sender', sender.process.pid ?? 0], ...pipeline.processes]);
-    const before = { cpu: cpuSeconds(processes), busy: busySeconds() };
+    const meter = new CpuMeter(
+      new Map([['sender', sender.process.pid ?? 0], ...pipeline.clients, ...pipeline.servers]),
+    );
     say(`Watching windows for ${seconds} s ...`);
     const watcher = new Watcher(pipeline.url('gateway'), hertz);
     const pick = (): string => `device-${String(1 + Math.floor(Math.random() * devices)).padStart(5, '0')}`;
@@ -154,13 +155,8 @@ export async function freshness(pipeline: Pipeline, options: FreshnessOptions): 
       ...Array.from({ length: WATCHED }, () => watcher.watch(pick, until)),
       watcher.askSummaries(pick, until),
     ]);
-    const after = { cpu: cpuSeconds(processes), busy: busySeconds() };
+    const cpu = meter.read();
     const sent = await sending;
-    const used = [...processes.keys()].map(
-      (name) => [name, (after.cpu.get(name) ?? 0) - (before.cpu.get(name) ?? 0)] as const,
-    );
-    const own = used.reduce((sum, [, one]) => sum + one, 0);
-    const busy = after.busy - before.busy;
     const result: FreshnessResult = {
       date: new Date().toISOString(),
       machine: machine(),
@@ -174,8 +170,8 @@ export async function freshness(pipeline: Pipeline, options: FreshnessOptions): 
       closedMs: spread(watcher.closed),
       answerMs: { windows: spread(watcher.windows), summary: spread(watcher.summary) },
       ackMs: { p50: sent.ackMs.p50, p99: sent.ackMs.p99 },
-      cpuMicroseconds: Object.fromEntries(used.map(([name, cpu]) => [name, (cpu * 1e6) / (rate * seconds)])),
-      cpuForeign: busy === 0 ? 0 : Math.max(0, 1 - own / busy),
+      cpuMicroseconds: microsecondsEach(cpu, rate * seconds),
+      cpuForeign: cpu.foreign,
     };
     process.stdout.write(`${options.json ? JSON.stringify(result) : render(result)}\n`);
     if (options.save) say(`Written to ${saveResult(result, 'freshness')}.`);

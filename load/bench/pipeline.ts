@@ -3,26 +3,27 @@ import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WeirError } from '@weir/flow';
-import { NativeStack, SERVER_NAMES, type ServerName } from '@weir/infra';
-import { APP_PORTS, type AppName, appArguments, PORTS } from '@weir/topology';
+import { NativeStack, type OnProgress, SERVER_NAMES, type ServerName } from '@weir/infra';
+import { APP_PORTS, type AppName, appArguments, appVariables, PORTS } from '@weir/topology';
+import type { Roots } from './proc.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 const READY_MS = 60_000;
 const STOP_MS = 20_000;
 
 /** Everything that carries a reading. */
-const CARRIERS = ['edge', 'aggregator', 'archiver', 'alerter'] as const satisfies readonly AppName[];
-type BenchApp = (typeof CARRIERS)[number] | 'gateway';
+export const CARRIERS = ['edge', 'aggregator', 'archiver', 'alerter'] as const satisfies readonly AppName[];
 
 /** Servers and apps of a benchmark, and what it needs to know about them. */
 export interface Pipeline {
   readonly env: Readonly<Record<string, string>>;
   readonly portOffset: number;
-  /** Root processes by name, for their CPU time. */
-  readonly processes: ReadonlyMap<string, number>;
+  /** Its apps. */
+  readonly clients: Roots;
+  readonly servers: Roots;
   /** Folder of the servers' data; undefined when the servers are someone else's. */
   readonly serverData: string | undefined;
-  url(app: BenchApp): string;
+  url(app: AppName): string;
   stop(): Promise<void>;
 }
 
@@ -33,8 +34,8 @@ export interface PipelineOptions {
   readonly portOffset: number;
   /** Configuration of the apps; load/bench/weir.yaml when absent. */
   readonly configFile?: string;
-  /** Start the gateway too. */
-  readonly gateway?: boolean;
+  /** Those that carry a reading when absent. */
+  readonly apps?: readonly AppName[];
   /** Write a CPU profile of each app into the folder of the logs when it ends. */
   readonly profile: boolean;
   readonly say: (text: string) => void;
@@ -44,7 +45,7 @@ export interface PipelineOptions {
 export interface Servers {
   readonly env: Readonly<Record<string, string>>;
   readonly portOffset: number;
-  readonly pids: ReadonlyMap<string, number>;
+  readonly pids: Roots;
   stop(): Promise<void>;
 }
 
@@ -52,6 +53,14 @@ type ServerOptions = Pick<PipelineOptions, 'dataDir' | 'stackFile' | 'portOffset
   /** All of them when absent. */
   readonly servers?: readonly ServerName[];
 };
+
+/** Says what begins and what is noteworthy. */
+export const progressTo =
+  (say: (text: string) => void): OnProgress =>
+  ({ state, what, line }) => {
+    if (state === 'started') say(`${what} ...`);
+    else if (state === 'note' && line !== undefined) say(line);
+  };
 
 export async function openServers(options: ServerOptions): Promise<Servers> {
   const { dataDir, stackFile, portOffset, say, servers = SERVER_NAMES } = options;
@@ -73,10 +82,7 @@ export async function openServers(options: ServerOptions): Promise<Servers> {
     dataDir: join(dataDir, 'servers'),
     portOffset,
     servers,
-    onProgress: ({ state, what, line }) => {
-      if (state === 'started') say(`${what} ...`);
-      else if (state === 'note' && line !== undefined) say(line);
-    },
+    onProgress: progressTo(say),
   });
   await stack.start();
   const pids = servers.flatMap((name) => {
@@ -86,25 +92,47 @@ export async function openServers(options: ServerOptions): Promise<Servers> {
   return { env: stack.env, portOffset, pids: new Map(pids), stop: () => stack.stop() };
 }
 
+/** A program whose output goes to a file of its name in the folder `logs`. */
 export function launch(
   name: string,
-  args: readonly string[],
+  command: readonly string[],
   env: NodeJS.ProcessEnv,
   logs: string,
 ): ChildProcess {
   mkdirSync(logs, { recursive: true });
   const log = openSync(join(logs, `${name}.log`), 'a');
-  // The kernel ends the app when the benchmark dies, however that happens.
-  const words = ['--pdeathsig', 'KILL', process.execPath, ...args];
+  // The kernel ends it when the benchmark dies, however that happens.
+  const words = ['--pdeathsig', 'KILL', ...command];
   const child = spawn('setpriv', words, { cwd: ROOT, env, stdio: ['ignore', log, log], detached: true });
   closeSync(log);
   return child;
 }
 
-const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
+/** An app as `weir up` runs it; with `profile` it leaves a CPU profile beside its log. */
+export function launchApp(
+  app: AppName,
+  env: NodeJS.ProcessEnv,
+  logs: string,
+  profile: boolean,
+): ChildProcess {
+  const words = profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`, `--cpu-prof-name=${app}.cpuprofile`] : [];
+  return launch(
+    app,
+    [process.execPath, ...words, ...appArguments(app)],
+    { ...env, ...appVariables(app) },
+    logs,
+  );
+}
+
+/** Those that run. */
+export const rootsOf = (children: ReadonlyMap<string, ChildProcess>): Roots =>
+  new Map([...children].flatMap(([name, { pid }]) => (pid === undefined ? [] : [[name, pid] as const])));
+
+export const ended = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
 
 async function applyTopology(env: NodeJS.ProcessEnv, logs: string): Promise<void> {
-  const child = launch('topology', [join(ROOT, 'apps/cli/src/main.ts'), 'topology', 'apply'], env, logs);
+  const command = [process.execPath, join(ROOT, 'apps/cli/src/main.ts'), 'topology', 'apply'];
+  const child = launch('topology', command, env, logs);
   while (!ended(child)) await delay(50);
   if (child.exitCode === 0) return;
   const log = readFileSync(join(logs, 'topology.log'), 'utf8');
@@ -149,17 +177,17 @@ export async function stopAll(children: ReadonlyMap<string, ChildProcess>): Prom
   }
 }
 
-/** Brings up everything that carries a reading, and the gateway only when it is asked for. */
+/** Brings up servers and apps. */
 export async function openPipeline(options: PipelineOptions): Promise<Pipeline> {
-  const { dataDir, say } = options;
+  const { dataDir, say, apps = CARRIERS } = options;
   const logs = join(dataDir, 'logs');
   const servers = await openServers(options);
-  const children = new Map<BenchApp, ChildProcess>();
+  const children = new Map<AppName, ChildProcess>();
   const stop = async (): Promise<void> => {
     await stopAll(children);
     await servers.stop();
   };
-  const url = (app: BenchApp): string => `http://127.0.0.1:${PORTS[APP_PORTS[app]] + servers.portOffset}`;
+  const url = (app: AppName): string => `http://127.0.0.1:${PORTS[APP_PORTS[app]] + servers.portOffset}`;
   try {
     const env = {
       ...process.env,
@@ -172,21 +200,15 @@ export async function openPipeline(options: PipelineOptions): Promise<Pipeline> 
     say('Creating topics, queues, schema and bucket ...');
     await applyTopology(env, logs);
     say('Starting the apps ...');
-    const profile = options.profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`] : [];
-    for (const app of options.gateway === true ? ([...CARRIERS, 'gateway'] as const) : CARRIERS) {
-      const name = profile.length === 0 ? [] : [`--cpu-prof-name=${app}.cpuprofile`];
-      children.set(app, launch(app, [...profile, ...name, ...appArguments(app)], env, logs));
-    }
+    for (const app of apps) children.set(app, launchApp(app, env, logs, options.profile));
     await Promise.all([...children].map(([app, child]) => untilReady(app, child, url(app), logs)));
-    const processes = new Map<string, number>();
-    for (const [app, child] of children) if (child.pid !== undefined) processes.set(app, child.pid);
-    for (const [name, pid] of servers.pids) processes.set(name, pid);
     return {
       env: Object.fromEntries(
         Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined),
       ),
       portOffset: servers.portOffset,
-      processes,
+      clients: rootsOf(children),
+      servers: servers.pids,
       serverData: options.stackFile === undefined ? join(dataDir, 'servers') : undefined,
       url,
       stop,

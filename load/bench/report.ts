@@ -5,17 +5,16 @@ import type { PayloadName } from './payloads.ts';
 import { ROOT } from './pipeline.ts';
 import type { SenderResult } from './sender.ts';
 
-/** What Telegraf and mosquitto carry end to end on the reference machine, doing less; see load/README.md. */
-export const PEER_MESSAGES_PER_SECOND = 29_000;
+export interface Machine {
+  readonly cpus: string;
+  readonly memoryGiB: number;
+  readonly kernel: string;
+  readonly node: string;
+}
 
 export interface BenchResult {
   readonly date: string;
-  readonly machine: {
-    readonly cpus: string;
-    readonly memoryGiB: number;
-    readonly kernel: string;
-    readonly node: string;
-  };
+  readonly machine: Machine;
   readonly payload: PayloadName;
   readonly payloadBytes: number;
   readonly messages: number;
@@ -23,7 +22,7 @@ export interface BenchResult {
   readonly connections: number;
   readonly devices: number;
   readonly window: number;
-  /** First send → last committed window. */
+  /** First send → the last committed window was seen. */
   readonly seconds: number;
   readonly messagesPerSecond: number;
   readonly valuesPerSecond: number;
@@ -41,10 +40,11 @@ export interface BenchResult {
   readonly cpuBusy: number;
   /** Share of the busy time that is not in the table: other programs. */
   readonly cpuForeign: number;
-  readonly peerMessagesPerSecond?: number;
+  /** Largest resident memory of each app, MiB. */
+  readonly clientMiB: Readonly<Record<string, number>>;
 }
 
-export function machine(): BenchResult['machine'] {
+export function machine(): Machine {
   const all = cpus();
   return {
     cpus: `${all.length} × ${all[0]?.model.trim() ?? 'unknown'}`,
@@ -54,14 +54,22 @@ export function machine(): BenchResult['machine'] {
   };
 }
 
-/** Writes a result to load/results and returns its file. */
-export function saveResult(result: { readonly date: string }, name: string): string {
-  const folder = join(ROOT, 'load/results');
-  mkdirSync(folder, { recursive: true });
-  const file = join(folder, `${result.date.slice(0, 10)}-${name}.json`);
-  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+const RESULTS = join(ROOT, 'load/results');
+
+function save(name: string, text: string): string {
+  mkdirSync(RESULTS, { recursive: true });
+  const file = join(RESULTS, name);
+  writeFileSync(file, text);
   return file;
 }
+
+/** Writes a result to load/results and returns its file. */
+export const saveResult = (result: { readonly date: string }, name: string): string =>
+  save(`${result.date.slice(0, 10)}-${name}.json`, `${JSON.stringify(result, null, 2)}\n`);
+
+/** Writes a picture of a result beside it and returns its file. */
+export const savePlot = (result: { readonly date: string }, name: string, svg: string): string =>
+  save(`${result.date.slice(0, 10)}-${name}.svg`, svg);
 
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -73,26 +81,25 @@ export function median(values: readonly number[]): number {
 export const round = (value: number, digits = 1): string =>
   value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+/** `edge 12.3, aggregator 4.5` */
+export const listOf = (figures: Readonly<Record<string, number>>, digits = 1): string =>
+  Object.entries(figures)
+    .map(([name, figure]) => `${name} ${round(figure, digits)}`)
+    .join(', ');
+
 export function renderResult(result: BenchResult): string {
   const { ackMs, freshness } = result;
-  const peer = result.peerMessagesPerSecond;
-  const versus =
-    peer === undefined
-      ? ''
-      : `; peer chain ${round(peer, 0)}/s, × ${round(result.messagesPerSecond / peer, 2)}`;
   const lines = [
     `${result.payload}: ${round(result.messages, 0)} messages of ${round(result.payloadBytes, 0)} bytes, ${round(result.values, 0)} values, ${result.connections} connections, QoS 1`,
-    `  end to end      ${round(result.messagesPerSecond, 0)} messages/s, ${round(result.valuesPerSecond, 0)} values/s (${round(result.seconds, 2)} s)${versus}`,
+    `  end to end      ${round(result.messagesPerSecond, 0)} messages/s, ${round(result.valuesPerSecond, 0)} values/s (${round(result.seconds, 2)} s)`,
     `  acknowledged    ${round(result.acknowledgedPerSecond, 0)}/s; p50 ${round(ackMs.p50)} ms, p90 ${round(ackMs.p90)} ms, p99 ${round(ackMs.p99)} ms, max ${round(ackMs.max)} ms`,
     `  lost            ${result.lost}`,
     ...Object.entries(freshness).map(
       ([stage, { p50, p99 }]) =>
         `  ${`fresh: ${stage}`.padEnd(15)} p50 ${p50 === null ? '–' : `${round(p50, 2)} s`}, p99 ${p99 === null ? '–' : `${round(p99, 2)} s`}`,
     ),
-    '  CPU µs/message  ' +
-      Object.entries(result.cpuMicroseconds)
-        .map(([name, us]) => `${name} ${round(us)}`)
-        .join(', '),
+    `  CPU µs/message  ${listOf(result.cpuMicroseconds)}`,
+    `  MiB resident    ${listOf(result.clientMiB, 0)}`,
     `  machine         ${round(result.cpuBusy * 100, 0)} % busy, of which ${round(result.cpuForeign * 100, 0)} % other programs`,
     '  bytes/message   ' +
       Object.entries(result.bytesPerMessage)
@@ -102,17 +109,33 @@ export function renderResult(result: BenchResult): string {
   return lines.join('\n');
 }
 
-interface Budget {
+/** What load/budgets.json allows: loose on purpose, so that a run fails that is broken, not one on a slow machine. */
+interface Budgets {
+  readonly payloads: Readonly<Record<PayloadName, PayloadBudget>>;
+  readonly pairs: PairBudget;
+}
+interface PayloadBudget {
+  /** At least. */
   readonly messagesPerSecond: number;
+  /** At most, as all that follow. */
   readonly ackP99Ms: number;
   readonly cpuMicroseconds: number;
+  /** Of each app. */
+  readonly clientMiB: number;
+}
+/** Of Weir, relative to the peer chain. */
+export interface PairBudget {
+  /** At least. */
+  readonly readingsPerSecond: number;
+  /** At most. */
+  readonly clientMicroseconds: number;
 }
 
-/** Sentences about what is worse than load/budgets.json allows. */
-export function overBudget(result: BenchResult): string[] {
-  const budgets = JSON.parse(readFileSync(join(ROOT, 'load/budgets.json'), 'utf8')) as Record<string, Budget>;
-  const budget = budgets[result.payload];
-  if (budget === undefined) return [];
+export const budgets = (): Budgets =>
+  JSON.parse(readFileSync(join(ROOT, 'load/budgets.json'), 'utf8')) as Budgets;
+
+/** Sentences about what is worse than `budget` allows. */
+export function overBudget(result: BenchResult, budget: PayloadBudget): string[] {
   const cpu = Object.values(result.cpuMicroseconds).reduce((sum, us) => sum + us, 0);
   const found: string[] = [];
   if (result.lost !== 0) found.push(`${result.lost} acknowledged values are missing`);
@@ -126,5 +149,9 @@ export function overBudget(result: BenchResult): string[] {
     );
   if (cpu > budget.cpuMicroseconds)
     found.push(`${round(cpu)} µs of CPU per message, at most ${budget.cpuMicroseconds} expected`);
+  for (const [app, mib] of Object.entries(result.clientMiB)) {
+    if (mib > budget.clientMiB)
+      found.push(`${app} took ${round(mib, 0)} MiB of memory, at most ${budget.clientMiB} expected`);
+  }
   return found;
 }

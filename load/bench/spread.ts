@@ -1,5 +1,5 @@
 import { build, type Histogram } from 'hdr-histogram-js';
-import { round } from './report.ts';
+import { listOf, round } from './report.ts';
 
 /** Latencies, milliseconds. */
 export interface Spread {
@@ -23,6 +23,4 @@ export const spreadLine = ({ samples, p50, p90, p99, max }: Spread): string =>
 
 /** µs of CPU by process, and the share of other programs, 0 to 1. */
 export const cpuLine = (used: Readonly<Record<string, number>>, foreign: number): string =>
-  `${Object.entries(used)
-    .map(([name, us]) => `${name} ${round(us)}`)
-    .join(', ')}; other programs ${round(foreign * 100, 0)} %`;
+  `${listOf(used)}; other programs ${round(foreign * 100, 0)} %`;

@@ -4,12 +4,14 @@ import { openArchive } from '@weir/connect-minio';
 import { manage } from '@weir/connect-rabbitmq';
 import { type Database, openDatabase } from '@weir/connect-timescale';
 import { createLogger } from '@weir/observe';
-import { archiveBucket, kafkaTopology } from '@weir/topology';
+import { archiveBucket, kafkaTopology, PORTS } from '@weir/topology';
 import type { Pipeline } from './pipeline.ts';
+import type { Roots } from './proc.ts';
 import { type Samples, scrape, sumOf } from './scrape.ts';
+import { type Arrivals, type Load, type SystemUnderTest, untilArrived, valuesOf } from './system.ts';
 
 /** Readings or messages that reached the end of each branch, as the branch's own app counts them. */
-export interface Arrived {
+interface Arrived {
   /** Values in committed windows. */
   readonly windows: number;
   /** Messages in stored archive objects. */
@@ -31,72 +33,61 @@ const LEDGER = 'weir_ledger_readings_total';
 const stored = (samples: Samples, hop: string): number =>
   sumOf(samples, LEDGER, `hop="${hop}"`, 'outcome="stored"');
 
-/** The far ends of the pipeline, asked and recounted. */
-export class Sinks {
+/** Weir as the benchmark sees it: sent to over MQTT, asked and recounted at its far ends. */
+export class Weir implements SystemUnderTest {
+  readonly mqttPort: number;
+  readonly clients: Roots;
+  readonly servers: Roots;
   readonly #pipeline: Pipeline;
   readonly #database: Database;
 
   constructor(pipeline: Pipeline) {
+    this.mqttPort = PORTS.mqtt + pipeline.portOffset;
+    this.clients = pipeline.clients;
+    this.servers = pipeline.servers;
     this.#pipeline = pipeline;
     const log = createLogger({ app: 'bench', level: 'silent', format: 'json' });
     this.#database = openDatabase({ url: this.#env('WEIR_TIMESCALE__URL'), log, poolSize: 1, name: 'bench' });
   }
 
-  close(): Promise<void> {
-    return this.#database.close();
+  async stop(): Promise<void> {
+    await this.#database.close();
+    await this.#pipeline.stop();
   }
 
-  async samples(): Promise<Samples> {
-    const { url } = this.#pipeline;
-    const pages = await Promise.all(
-      (['edge', 'aggregator', 'archiver', 'alerter'] as const).map((app) => scrape(url(app))),
-    );
-    return new Map(pages.flatMap((page) => [...page]));
-  }
-
-  async arrived(): Promise<Arrived> {
-    const samples = await this.samples();
+  async expect({ site, payload, say }: Load): Promise<Arrivals> {
+    const begin = await this.#arrived();
+    const values = (messages: number): number => valuesOf(payload, messages);
     return {
-      windows: stored(samples, 'aggregator'),
-      archive: stored(samples, 'archiver'),
-      rabbitmq: stored(samples, 'alerter'),
+      untilStored: (messages) =>
+        untilArrived(async () => {
+          const windows = stored(await this.#samplesOf('aggregator'), 'aggregator') - begin.windows;
+          return windows >= values(messages) ? undefined : `windows ${windows} of ${values(messages)}`;
+        }, say),
+      untilSettled: (messages) =>
+        untilArrived(async () => {
+          const now = await this.#arrived();
+          const archive = now.archive - begin.archive;
+          const rabbitmq = now.rabbitmq - begin.rabbitmq;
+          if (archive >= messages && rabbitmq >= values(messages)) return undefined;
+          return `archive ${archive} of ${messages}, RabbitMQ ${rabbitmq} of ${values(messages)}`;
+        }, say),
+      recount: async (messages) => {
+        const inWindows = await this.#countWindows(site);
+        const inArchive = (await this.#countArchive()) - begin.archive;
+        return {
+          lost: Math.max(0, values(messages) - inWindows, values(messages - inArchive)),
+          duplicates: Math.max(0, inWindows - values(messages)),
+        };
+      },
     };
   }
 
-  /** Values in the finest windows of a site, summed by the database. */
-  async countWindows(site: string): Promise<number> {
-    const rows = await this.#database.query<{ values: string | null }>(
-      'counting the values in windows',
-      'SELECT sum(count) AS values FROM windows_1s JOIN series USING (series_id) WHERE site = $1',
-      [site],
+  async samples(): Promise<Samples> {
+    const pages = await Promise.all(
+      (['edge', 'aggregator', 'archiver', 'alerter'] as const).map((app) => this.#samplesOf(app)),
     );
-    return Number(rows[0]?.values ?? 0);
-  }
-
-  /** When the last window transaction was committed, epoch milliseconds. */
-  async lastCommit(): Promise<number> {
-    const rows = await this.#database.query<{ at: Date | null }>(
-      'reading the time of the last commit',
-      'SELECT max(updated_at) AS at FROM partition_offsets',
-    );
-    return rows[0]?.at?.getTime() ?? 0;
-  }
-
-  /** Lines in all objects, by the archive's own metadata. */
-  async countArchive(): Promise<number> {
-    const archive = openArchive({
-      url: this.#env('WEIR_MINIO__URL'),
-      accessKey: this.#env('WEIR_MINIO__ACCESS_KEY'),
-      secretKey: this.#env('WEIR_MINIO__SECRET_KEY'),
-      bucket: archiveBucket(this.#pipeline.env.WEIR_NAMESPACE),
-    });
-    try {
-      let lines = 0;
-      for await (const object of archive.listObjects()) lines += (await archive.info(object)).count;
-      return lines;
-    } finally {
-      archive.close();
-    }
+    return new Map(pages.flatMap((page) => [...page]));
   }
 
   async bytes(): Promise<HopBytes> {
@@ -112,6 +103,46 @@ export class Sinks {
       archiveRaw: sumOf(samples, 'weir_archive_bytes_total', 'form="raw"'),
       archiveStored: sumOf(samples, 'weir_archive_bytes_total', 'form="stored"'),
     };
+  }
+
+  async #arrived(): Promise<Arrived> {
+    const samples = await this.samples();
+    return {
+      windows: stored(samples, 'aggregator'),
+      archive: stored(samples, 'archiver'),
+      rabbitmq: stored(samples, 'alerter'),
+    };
+  }
+
+  #samplesOf(app: 'edge' | 'aggregator' | 'archiver' | 'alerter'): Promise<Samples> {
+    return scrape(this.#pipeline.url(app));
+  }
+
+  /** Values in the finest windows of a site, summed by the database. */
+  async #countWindows(site: string): Promise<number> {
+    const rows = await this.#database.query<{ values: string | null }>(
+      'counting the values in windows',
+      'SELECT sum(count) AS values FROM windows_1s JOIN series USING (series_id) WHERE site = $1',
+      [site],
+    );
+    return Number(rows[0]?.values ?? 0);
+  }
+
+  /** Lines in all objects, by the archive's own metadata. */
+  async #countArchive(): Promise<number> {
+    const archive = openArchive({
+      url: this.#env('WEIR_MINIO__URL'),
+      accessKey: this.#env('WEIR_MINIO__ACCESS_KEY'),
+      secretKey: this.#env('WEIR_MINIO__SECRET_KEY'),
+      bucket: archiveBucket(this.#pipeline.env.WEIR_NAMESPACE),
+    });
+    try {
+      let lines = 0;
+      for await (const object of archive.listObjects()) lines += (await archive.info(object)).count;
+      return lines;
+    } finally {
+      archive.close();
+    }
   }
 
   #env(name: string): string {
