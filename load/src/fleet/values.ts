@@ -44,3 +44,14 @@ export function walk(random: Random, { start, step, min, max }: WalkOptions): Va
 export function constant(value: number): ValueModel {
   return () => value;
 }
+
+/** One value after the other, each for `holdMs`, by the time alone. */
+export function steps(values: readonly number[], holdMs: number): ValueModel {
+  return (ts) => values[Math.floor(ts / holdMs) % values.length] as number;
+}
+
+/** The values of a recording one by one, from the one at `from`, and then from the beginning. */
+export function replayed(values: readonly number[], from: number): ValueModel {
+  let at = from;
+  return () => values[at++ % values.length] as number;
+}
