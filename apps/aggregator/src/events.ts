@@ -1,5 +1,12 @@
 import { errorMessage } from '@weir/flow';
-import { type HopTime, type Logger, type Metrics, observeHop, rateLimited } from '@weir/observe';
+import {
+  type HopTime,
+  type Logger,
+  ledgerCounter,
+  type Metrics,
+  observeHop,
+  rateLimited,
+} from '@weir/observe';
 import { LEVELS } from '@weir/topology';
 import type { BuriedLine, Counts, DerivedCounts } from '@weir/windows';
 
@@ -7,11 +14,7 @@ export type Events = ReturnType<typeof aggregatorEvents>;
 
 /** Everything worth telling about the aggregator; each event owns its log line and its metrics. */
 export function aggregatorEvents(metrics: Metrics, log: Logger) {
-  const ledger = metrics.counter(
-    'weir_ledger_readings_total',
-    'Readings by what became of them (undecodable: lines)',
-    ['hop', 'outcome', 'reason'],
-  );
+  const ledger = ledgerCounter(metrics);
   const late = metrics.counter('weir_window_late_total', 'Readings that came after their window had closed', [
     'window',
     'disposition',
@@ -65,6 +68,14 @@ export function aggregatorEvents(metrics: Metrics, log: Logger) {
         { partition, wanted: String(wanted), start: String(start), end: String(end) },
         `partition ${partition}: the log no longer holds the next offset; its records are missing in the windows until a rebuild from the archive`,
       ),
+    /** After a crash it may be told again; the ledger itself counts it once. */
+    missing(partition: number, offset: bigint, readings: number): void {
+      ledger.inc({ hop: 'kafka', outcome: 'lost', reason: '' }, readings);
+      log.error(
+        { partition, offset: String(offset), readings },
+        `partition ${partition}: the edge sent ${readings} readings that are not in the log before offset ${offset}`,
+      );
+    },
     committed(
       counts: Counts,
       rows: readonly { added: number; changed: number }[],

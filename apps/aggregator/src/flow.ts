@@ -4,6 +4,7 @@ import { openProducer } from '@weir/connect-kafka';
 import {
   derivationPart,
   deviceState,
+  ledgerPart,
   openDatabase,
   PartitionWriter,
   rollupPart,
@@ -65,6 +66,7 @@ export async function aggregate(context: AppContext): Promise<void> {
   const topic = { topic: readings.name, partitions: readings.partitions, owner, windows };
   const buryConfig = { readings: readings.name, deadLetters, group: groups.aggregator };
 
+  const ledger = ledgerPart(readings.name);
   const writer = new PartitionWriter({
     database,
     topic: readings.name,
@@ -75,6 +77,7 @@ export async function aggregate(context: AppContext): Promise<void> {
         groupings: groupings(config.rollups.by, config.devices),
         onMissing: events.rollupsMissing,
       }),
+      ledger,
     ],
     onRowsExisted: events.rowsExisted,
   });
@@ -101,7 +104,7 @@ export async function aggregate(context: AppContext): Promise<void> {
     events,
     stopping,
     claim: claim(topic, database, writer, events),
-    fold: fold(partitions),
+    fold: fold(partitions, ledger, events),
     flush: () => committer.commit(),
     fatal: (error) => context.fatal('reading from Kafka', error),
   });

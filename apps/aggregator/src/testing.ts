@@ -1,15 +1,34 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { openAdmin, openProducer, type Producer } from '@weir/connect-kafka';
-import { type Database, migrate, openDatabase } from '@weir/connect-timescale';
+import { type Database, migrate, openDatabase, readSources } from '@weir/connect-timescale';
+import { formatSent } from '@weir/ledger';
 import { createLogger } from '@weir/observe';
-import { ENVELOPE_CODEC, encodeEnvelope, envelopePrefix, partitionOf } from '@weir/reading';
+import {
+  decodeEnvelope,
+  ENVELOPE_CODEC,
+  encodeEnvelope,
+  envelopePrefix,
+  partitionOf,
+  readingsOf,
+} from '@weir/reading';
 import { atEnd, type Isolated, isolated, type Scope, until } from '@weir/testkit';
 import { type KafkaTopology, kafkaTopology, LEVELS, RECORD_HEADERS } from '@weir/topology';
 import { exactQuantile, type PlainOptions, plainKey, recompute, Sketch } from '@weir/windows';
 
 export const log = createLogger({ app: 'test', level: 'error', format: 'json' });
 const MIGRATIONS = join(import.meta.dirname, '../../../infra/migrations');
+
+const EDGE = 'edge-1/spool';
+
+/** Readings of a line; a line that is none says nothing of them. */
+function countOf(line: string): number {
+  try {
+    return readingsOf(decodeEnvelope(line)).length;
+  } catch {
+    return 0;
+  }
+}
 
 /** What a device publishes. */
 export interface Publish {
@@ -33,6 +52,9 @@ export class Bench {
   private readonly producer: Producer;
   private readonly prefixes = new Map<string, string>();
   private n = 0;
+  /** Readings of each partition that its records say were sent. */
+  readonly sent: number[];
+  private readonly since = Date.now();
 
   private constructor(space: Isolated, topology: KafkaTopology, database: Database, producer: Producer) {
     this.space = space;
@@ -40,6 +62,7 @@ export class Bench {
     this.database = database;
     this.producer = producer;
     this.lines = Array.from({ length: topology.readings.partitions }, () => []);
+    this.sent = this.lines.map(() => 0);
   }
 
   static async open(scope: Scope): Promise<Bench> {
@@ -61,7 +84,7 @@ export class Bench {
     const key = `${site}/${device}/${metric ?? ''}`;
     let prefix = this.prefixes.get(key);
     if (prefix === undefined) {
-      prefix = envelopePrefix({ edge: 'edge-1/spool', site, device, metric, via: 'mqtt' });
+      prefix = envelopePrefix({ edge: EDGE, site, device, metric, via: 'mqtt' });
       this.prefixes.set(key, prefix);
     }
     const head = { n: ++this.n, at, qos: 1 as const, mid, dup };
@@ -81,9 +104,14 @@ export class Bench {
     for (const [partition, list] of byPartition) {
       for (let at = 0; at < list.length; at += perRecord) {
         const part = list.slice(at, at + perRecord);
+        const before = this.sent[partition] as number;
+        const after = before + part.reduce((sum, line) => sum + countOf(line), 0);
+        this.sent[partition] = after;
+        const none = { letters: 0, buried: 0, dropped: 0, lost: 0 };
         const headers = {
           [RECORD_HEADERS.codec]: ENVELOPE_CODEC,
           [RECORD_HEADERS.count]: String(part.length),
+          [RECORD_HEADERS.sent]: formatSent({ edge: EDGE, since: this.since, before, after, ...none }),
         };
         records.push({
           partition,
@@ -115,6 +143,12 @@ export class Bench {
     } finally {
       await admin.close();
     }
+  }
+
+  /** What the ledger says of each partition that has something: readings that came and that are missing. */
+  async ledger(): Promise<Map<number, { through: number; missing: number }>> {
+    const sources = await readSources(this.database, this.topology.readings.name);
+    return new Map(sources.map(({ partition, through, missing }) => [partition, { through, missing }]));
   }
 
   async offsets(): Promise<Map<number, { next: bigint; epoch: bigint; owner: string }>> {

@@ -1,6 +1,6 @@
 import type { AlertChange } from '@weir/alerts';
 import { errorMessage } from '@weir/flow';
-import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import { type Logger, ledgerCounter, type Metrics, rateLimited } from '@weir/observe';
 
 const DEVICE_EVENTS = new Set(['connected', 'disconnected', 'will']);
 
@@ -18,11 +18,7 @@ export class AlerterEvents {
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
-    this.#ledger = metrics.counter('weir_ledger_readings_total', 'Readings by what became of them', [
-      'hop',
-      'outcome',
-      'reason',
-    ]);
+    this.#ledger = ledgerCounter(metrics);
     this.#evaluated = metrics.counter('weir_alerter_evaluations_total', 'Readings compared with a rule');
     this.#transitions = metrics.counter('weir_alert_transitions_total', 'Changes of alerts', [
       'severity',

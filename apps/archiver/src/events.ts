@@ -1,7 +1,15 @@
 import { consumerLog } from '@weir/connect-kafka';
 import { STORE_CALLS, STORE_IDLE_MS } from '@weir/connect-minio';
 import { errorMessage } from '@weir/flow';
-import { type HopTime, type Logger, type Metrics, observeCall, observeHop, rateLimited } from '@weir/observe';
+import {
+  type HopTime,
+  type Logger,
+  ledgerCounter,
+  type Metrics,
+  observeCall,
+  observeHop,
+  rateLimited,
+} from '@weir/observe';
 import type { Budget } from './budget.ts';
 import type { Totals } from './steps/splice-lines.ts';
 
@@ -41,11 +49,7 @@ export function archiverEvents(log: Logger, metrics: Metrics, gauges: ArchiverGa
     'Attempts on the object store or Kafka that failed',
     ['step'],
   );
-  const ledger = metrics.counter('weir_ledger_readings_total', 'Envelopes that ended at this hop', [
-    'hop',
-    'outcome',
-    'reason',
-  ]);
+  const ledger = ledgerCounter(metrics);
   const inFlight = metrics.gauge('weir_ledger_in_flight', 'Envelopes taken and not yet archived', ['hop']);
   const endToEnd = metrics.histogram(
     'weir_end_to_end_seconds',

@@ -1,6 +1,6 @@
 import type { DeadLetterReason, DropReason } from '@weir/flow';
 import { errorMessage } from '@weir/flow';
-import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import { type Logger, ledgerCounter, type Metrics, rateLimited } from '@weir/observe';
 import type { GateEvents, GateRefusal } from './gate/index.ts';
 import type { DroppedRecords } from './spool/index.ts';
 
@@ -48,11 +48,7 @@ export class EdgeEvents implements GateEvents {
     this.#log = log;
     const publishes = metrics.counter('weir_edge_publishes_total', 'MQTT publishes received', ['qos']);
     this.#publishes = [0, 1, 2].map((qos) => publishes.labels({ qos: String(qos) }));
-    const ledger = metrics.counter(
-      'weir_ledger_readings_total',
-      'Readings by what became of them; a payload that could not be decoded counts as one',
-      ['hop', 'outcome', 'reason'],
-    );
+    const ledger = ledgerCounter(metrics);
     this.#ledger = (outcome: string, reason: string, hop = 'edge') => ledger.labels({ hop, outcome, reason });
     this.#refusals = metrics.counter('weir_edge_refusals_total', 'Connections closed by the frame gate', [
       'reason',

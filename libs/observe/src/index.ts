@@ -1,4 +1,5 @@
 export * from './admin.ts';
 export * from './hop.ts';
+export * from './ledger.ts';
 export * from './log.ts';
 export * from './metrics.ts';

@@ -50,4 +50,8 @@ export const TABLES = {
   rollupScopes: 'rollup_scopes',
   derivations: 'derivations',
   commands: 'commands',
+  ledger: 'ledger',
+  ledgerSources: 'ledger_sources',
+  ledgerAcknowledged: 'ledger_acknowledged',
+  archiveManifest: 'archive_manifest',
 } as const;

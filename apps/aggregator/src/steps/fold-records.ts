@@ -1,8 +1,15 @@
 import type { KafkaRecord } from '@weir/connect-kafka';
+import type { LedgerPart } from '@weir/connect-timescale';
+import { RECORD_HEADERS } from '@weir/topology';
+import type { Events } from '../events.ts';
 import { MAX_SAMPLES, type Partitions } from '../partitions.ts';
 
 /** Makes a step that folds records into the windows of their partition; waits while too much is not committed. */
-export function fold(partitions: Partitions) {
+export function fold(
+  partitions: Partitions,
+  ledger: Pick<LedgerPart, 'take'>,
+  events: Pick<Events, 'missing'>,
+) {
   return async function foldRecords(partition: number, records: readonly KafkaRecord[]): Promise<void> {
     for (const record of records) {
       if (!partitions.free) await partitions.room();
@@ -10,6 +17,10 @@ export function fold(partitions: Partitions) {
       // Released or stopping: what is not folded here is read again by the next owner.
       if (held === undefined || partitions.isEnded) return;
       const replayed = record.offset < held.state.nextOffset;
+      if (!replayed) {
+        const missing = ledger.take(partition, record.headers[RECORD_HEADERS.sent], record.offset) ?? 0;
+        if (missing > 0) events.missing(partition, record.offset, missing);
+      }
       held.folded += held.state.apply(record.offset, record.value, performance.now());
       if (partitions.halfFull) partitions.onHalfFull();
       if (!replayed && held.samples.length < MAX_SAMPLES) held.samples.push(record.timestamp);

@@ -1,6 +1,6 @@
 import type { PublishFailure } from '@weir/connect-rabbitmq';
 import { errorMessage } from '@weir/flow';
-import { type Logger, type Metrics, rateLimited } from '@weir/observe';
+import { type Logger, ledgerCounter, type Metrics, rateLimited } from '@weir/observe';
 import type { EdgeClock } from '../clock/index.ts';
 import { DESTINATIONS, type Destination, type SpoolReader } from '../spool/index.ts';
 import type { BindingEvents } from './watch-bindings.ts';
@@ -25,11 +25,7 @@ export class ForwardEvents implements BindingEvents {
 
   constructor(log: Logger, metrics: Metrics) {
     this.#log = log;
-    this.#ledger = metrics.counter('weir_ledger_readings_total', 'Readings by what became of them', [
-      'hop',
-      'outcome',
-      'reason',
-    ]);
+    this.#ledger = ledgerCounter(metrics);
     this.#retries = metrics.counter('weir_forward_retries_total', 'Rounds that had to be sent again', [
       'destination',
     ]);

@@ -1,0 +1,105 @@
+import { parseSent, Received, type Source } from '@weir/ledger';
+import { TABLES } from '@weir/topology';
+import type { CommitPart, PartOfPartition } from './commit-part.ts';
+import type { Runner, Transaction } from './database.ts';
+
+/** What one partition hands to one transaction. */
+interface SourcesHandout {
+  readonly partition: number;
+  readonly sources: readonly Source[];
+}
+
+class PartitionSources implements PartOfPartition<SourcesHandout> {
+  private readonly partition: number;
+  readonly received: Received;
+
+  constructor(partition: number, received: Received) {
+    this.partition = partition;
+    this.received = received;
+  }
+  collect(): SourcesHandout | null {
+    const sources = this.received.takeChanged();
+    return sources.length === 0 ? null : { partition: this.partition, sources };
+  }
+}
+
+export interface LedgerPart extends CommitPart<SourcesHandout, PartitionSources> {
+  /**
+   * Takes the header `weir-sent` of a record that is folded for the first time, in the order of the log. Returns the
+   * readings that are missing before it; null: the record says nothing.
+   */
+  take(partition: number, header: string | undefined, offset: bigint): number | null;
+}
+
+/** What each edge has sent of a partition against what came of it, moved with the windows. */
+export function ledgerPart(topic: string): LedgerPart {
+  const open = new Map<number, PartitionSources>();
+  return {
+    name: 'the ledger',
+    async open(runner: Runner, partition: number): Promise<PartitionSources> {
+      const began = await ledgerBegan(runner);
+      const part = new PartitionSources(
+        partition,
+        new Received(began, await readSources(runner, topic, partition)),
+      );
+      open.set(partition, part);
+      return part;
+    },
+    take(partition, header, offset) {
+      const sent = header === undefined ? null : parseSent(header);
+      if (sent === null) return null;
+      return open.get(partition)?.received.take(sent, offset) ?? null;
+    },
+    async write(transaction: Transaction, handouts: readonly SourcesHandout[]): Promise<void> {
+      const rows = handouts.flatMap(({ partition, sources }) =>
+        sources.map((source) => ({ partition, ...source })),
+      );
+      await transaction.query(
+        'writing the ledger',
+        `INSERT INTO ${TABLES.ledgerSources} AS s
+           (topic, partition, edge, since, through, letters, buried, dropped, lost, lost_before, missing, holes, updated_at)
+         SELECT $1, r.partition, r.edge, r.since, r.through, r.letters, r.buried, r.dropped, r.lost, r."lostBefore",
+                r.missing, r.holes, now()
+           FROM jsonb_to_recordset($2::jsonb) AS r (partition int, edge text, since bigint, through bigint,
+                letters bigint, buried bigint, dropped bigint, lost bigint, "lostBefore" bigint, missing bigint, holes jsonb)
+         ON CONFLICT (topic, partition, edge) DO UPDATE SET
+           since = EXCLUDED.since, through = EXCLUDED.through, letters = EXCLUDED.letters, buried = EXCLUDED.buried,
+           dropped = EXCLUDED.dropped, lost = EXCLUDED.lost, lost_before = EXCLUDED.lost_before,
+           missing = EXCLUDED.missing, holes = EXCLUDED.holes, updated_at = EXCLUDED.updated_at`,
+        [topic, JSON.stringify(rows)],
+      );
+    },
+  };
+}
+
+/** When the ledger of this database began, epoch milliseconds. */
+async function ledgerBegan(runner: Runner): Promise<number> {
+  const [row] = await runner.query<{ began_at: Date }>(
+    'reading when the ledger began',
+    `SELECT began_at FROM ${TABLES.ledger}`,
+  );
+  return row?.began_at.getTime() ?? Number.POSITIVE_INFINITY;
+}
+
+/** A source and its partition, as stored. */
+export interface StoredSource extends Source {
+  readonly partition: number;
+}
+
+/** The sources of a topic; of one partition when it is named. */
+export async function readSources(
+  runner: Runner,
+  topic: string,
+  partition: number | null = null,
+): Promise<StoredSource[]> {
+  const rows = await runner.query<{ source: StoredSource }>(
+    'reading the ledger',
+    `SELECT jsonb_build_object('partition', partition, 'edge', edge, 'since', since, 'through', through,
+              'letters', letters, 'buried', buried, 'dropped', dropped, 'lost', lost, 'lostBefore', lost_before,
+              'missing', missing, 'holes', holes) AS source
+       FROM ${TABLES.ledgerSources} WHERE topic = $1 AND ($2::int IS NULL OR partition = $2)
+      ORDER BY edge, partition`,
+    [topic, partition],
+  );
+  return rows.map(({ source }) => source);
+}
