@@ -59,9 +59,12 @@ export const lagPartition = z
     start: z.number().int().nullable().describe('First offset that the log still has'),
     end: z.number().int().nullable().describe('Offset after the last record'),
     timeLagBy: z
-      .enum(['caught-up', 'record', 'interpolated'])
+      .enum(['caught-up', 'record', 'interpolated', 'at-least'])
       .nullable()
-      .describe('How timeLagMs is known: from the record itself, or from when the log had which end'),
+      .describe(
+        'How timeLagMs is known: from the record itself, or from when the log had which end; ' +
+          'at-least: it was there when watching began',
+      ),
     ...figures,
   })
   .meta({ id: 'LagPartition' });
