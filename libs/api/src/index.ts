@@ -9,6 +9,7 @@ export * from './lag.ts';
 export * from './live.ts';
 export * from './liveness.ts';
 export * from './notifiers.ts';
+export * from './pressure.ts';
 export * from './replays.ts';
 export * from './rollups.ts';
 export * from './silences.ts';
