@@ -67,6 +67,17 @@ const middleOf = (values: readonly number[]): Middle => ({
   most: Math.max(...values),
 });
 
+/** Runs both in turns, Weir first, so that what the machine does meanwhile meets both alike. Pairs count from 1. */
+export async function inPairs<Run>(
+  count: number,
+  run: (name: SystemName, pair: number) => Promise<Run>,
+): Promise<Record<SystemName, Run>[]> {
+  const pairs: Record<SystemName, Run>[] = [];
+  for (let pair = 1; pair <= count; pair++)
+    pairs.push({ weir: await run('weir', pair), peer: await run('peer', pair) });
+  return pairs;
+}
+
 /** Medians and spreads of each system, and of the ratios Weir : peer within each pair, which share their minute. */
 export function summarise(pairs: readonly Pair[]): Summary {
   const entries = FIGURES.map(({ key }) => [

@@ -1,7 +1,15 @@
 import { join } from 'node:path';
 import { APP_PORTS, type AppName } from '@weir/topology';
 import { plotPairs } from './pairs-plot.ts';
-import { FIGURES, type PairRun, type Pairs, type SystemName, summarise, worseThan } from './pairs-result.ts';
+import {
+  FIGURES,
+  inPairs,
+  type PairRun,
+  type Pairs,
+  type SystemName,
+  summarise,
+  worseThan,
+} from './pairs-result.ts';
 import { openPeer } from './peer/peer.ts';
 import { openPipeline, type PipelineOptions } from './pipeline.ts';
 import { microsecondsEach } from './proc.ts';
@@ -24,14 +32,9 @@ export interface PairsOptions
  */
 export async function pairs(options: PairsOptions): Promise<number> {
   const { messages, connections, window, devices, payload, say } = options;
-  const runs: Record<SystemName, PairRun>[] = [];
-  for (let i = 1; i <= options.runs; i++) {
-    const title = `pair ${i} of ${options.runs}`;
-    runs.push({
-      weir: await once('weir', `Weir, ${title}`, options),
-      peer: await once('peer', `Peer chain, ${title}`, options),
-    });
-  }
+  const runs = await inPairs(options.runs, (name, pair) =>
+    once(name, `${name === 'weir' ? 'Weir' : 'Peer chain'}, pair ${pair} of ${options.runs}`, options),
+  );
   const result: Pairs = {
     date: new Date().toISOString(),
     machine: machine(),
