@@ -1,8 +1,5 @@
-import { promisify } from 'node:util';
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 import { rateLimited } from '@weir/observe';
 import kafkajs, {
-  CompressionTypes,
   type Consumer,
   Kafka,
   type KafkaConfig,
@@ -12,6 +9,7 @@ import kafkajs, {
   type RetryOptions,
 } from 'kafkajs';
 import type { ConsumerOptions, KafkaOptions } from './types.ts';
+import './zstd.ts';
 
 /**
  * kafkajs arms a timer with a negative delay (its throttle deadline starts at -1), and Node warns about it once.
@@ -24,20 +22,6 @@ process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {
   if (name === 'TimeoutNegativeWarning') return;
   Reflect.apply(emitWarning, process, [warning, ...rest]);
 }) as typeof process.emitWarning;
-
-const compress = promisify(zstdCompress);
-const decompress = promisify(zstdDecompress);
-const LEVEL_1 = { [constants.ZSTD_c_compressionLevel]: 1 };
-
-/** Node runs the codec once per output chunk, each a trip to a thread: 16 KiB chunks, its default, double the cost. */
-const chunkSize = (expected: number): number => Math.min(Math.max(expected, 16 << 10), 4 << 20);
-
-/** kafkajs brings no zstd codec; Node has one, off the event loop. */
-kafkajs.CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-  compress: ({ buffer }: { buffer: Buffer }) =>
-    compress(buffer, { params: LEVEL_1, chunkSize: chunkSize(buffer.length >> 2) }),
-  decompress: (buffer: Buffer) => decompress(buffer, { chunkSize: chunkSize(buffer.length << 3) }),
-});
 
 /** Longest wait for a TCP connection to one broker. */
 export const CONNECT_TIMEOUT_MS = 3_000;
