@@ -6,10 +6,15 @@ const PANEL = { width: 420, height: 230, top: 44, left: 16, bottom: 26, gap: 28 
 const BAR_GAP = 3;
 const HEAD = 62;
 const STACK = { bar: 30, row: 62, left: 96 };
-/** Parts of a stacked bar that are narrower have no name in it; the legend below has all. */
+/** Parts of a stacked bar that are narrower have no name in it; the line below has all. */
 const NAMED_FROM = 64;
+/** Processes with less than this share of the longest bar are one part. */
+const SMALL = 0.015;
+const OTHERS = 'others';
 /** Distinguishable with the usual kinds of colour blindness (Okabe and Ito), on light and dark. */
 const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#8a7f00', '#7f7f7f'];
+/** The servers and the sender look the same in both bars. */
+const SHARED = ['sender', 'kafka', 'timescale'];
 
 const STYLE = `
   svg { --ink: #1b1f24; --soft: #57606a; --line: #d0d7de; --paper: #ffffff; --weir: #0072b2; --peer: #9aa4af; }
@@ -20,7 +25,7 @@ const STYLE = `
   .soft { fill: var(--soft); } .title { font-weight: 600; font-size: 14px; } .head { font-weight: 600; font-size: 17px; }
   .weir { fill: var(--weir); } .peer { fill: var(--peer); }
   .median { stroke: var(--ink); stroke-dasharray: 4 3; fill: none; } .axis { stroke: var(--line); fill: none; }
-  .in { fill: #ffffff; } .part { stroke: var(--paper); }`;
+  .value { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; } .in { fill: #ffffff; } .part { stroke: var(--paper); }`;
 
 /** A self-contained SVG: each figure of each run, Weir beside the peer chain, and where the CPU time went. */
 export function plotPairs(result: Pairs): string {
@@ -55,14 +60,14 @@ function panel({ pairs, summary }: Pairs, key: FigureKey): string {
   const slot = width / pairs.length;
   const bar = Math.min(70, slot * 0.4);
   const digits = figure?.digits ?? 0;
-  const bars = pairs.flatMap((pair, i) =>
+  const drawn = pairs.flatMap((pair, i) =>
     (['weir', 'peer'] as const).map((name, side) => {
       const value = pair[name][key];
       const x = fixed(slot * (i + 0.5) + (side === 0 ? -bar - BAR_GAP / 2 : BAR_GAP / 2));
-      return (
-        `<rect class="${name}" x="${x}" y="${y(value)}" width="${fixed(bar)}" height="${fixed(top + plot - y(value))}"/>` +
-        `<text x="${fixed(x + bar / 2)}" y="${y(value) - 4}" text-anchor="middle">${round(value, digits)}</text>`
-      );
+      return {
+        bar: `<rect class="${name}" x="${x}" y="${y(value)}" width="${fixed(bar)}" height="${fixed(top + plot - y(value))}"/>`,
+        value: `<text class="value" x="${fixed(x + bar / 2)}" y="${fixed(y(value) - 4)}" text-anchor="middle">${round(value, digits)}</text>`,
+      };
     }),
   );
   const median = (name: SystemName): string =>
@@ -75,40 +80,44 @@ function panel({ pairs, summary }: Pairs, key: FigureKey): string {
   return [
     `<text class="title" x="0" y="14">${xml(figure?.title ?? key)}</text>`,
     `<text class="soft" x="${width}" y="14" text-anchor="end">${xml(ratio)}</text>`,
-    ...bars,
+    ...drawn.map((one) => one.bar),
     median('weir'),
     median('peer'),
+    ...drawn.map((one) => one.value),
     `<path class="axis" d="M0 ${top + plot}H${width}"/>`,
     ...numbers,
   ].join('');
 }
 
+type Part = readonly [process: string, microseconds: number];
+
 /** The CPU time of the run in the middle of each system, process by process. */
 function stacks({ pairs }: Pairs, width: number): { svg: string; height: number } {
-  const middle = (name: SystemName) =>
-    [...pairs].sort((a, b) => a[name].allMicroseconds - b[name].allMicroseconds)[pairs.length >> 1]?.[name];
-  const rows = (['weir', 'peer'] as const).map((name) => ({
-    name: name === 'weir' ? 'Weir' : 'Peer chain',
-    parts: Object.entries(middle(name)?.cpuMicroseconds ?? {}).sort(([, a], [, b]) => b - a),
-  }));
-  const total = (parts: readonly (readonly [string, number])[]): number =>
-    parts.reduce((sum, [, us]) => sum + us, 0);
-  const longest = Math.max(...rows.map(({ parts }) => total(parts)), 1);
+  const rows = (['weir', 'peer'] as const).map((name) => {
+    const byCpu = pairs.map((pair) => pair[name]).sort((a, b) => a.allMicroseconds - b.allMicroseconds);
+    const parts = Object.entries(byCpu[pairs.length >> 1]?.cpuMicroseconds ?? {});
+    return { title: name === 'weir' ? 'Weir' : 'Peer chain', parts, total: total(parts) };
+  });
+  const longest = Math.max(...rows.map((row) => row.total), 1);
   const scale = (width - STACK.left - 60) / longest;
-  const drawn = rows.map(({ name, parts }, row) => {
-    const y = 26 + row * STACK.row;
+  const drawn = rows.map((row, i) => {
+    const y = 26 + i * STACK.row;
+    const parts = gathered(row.parts, longest * SMALL);
+    const own = parts.map(([process]) => process).filter((process) => !SHARED.includes(process));
+    const colours = [...SHARED, ...own];
     let x = STACK.left;
-    const boxes = parts.map(([process, us], i) => {
+    const boxes = parts.map(([process, us]) => {
       const wide = us * scale;
-      const label =
+      const fill = process === OTHERS ? 'var(--soft)' : COLOURS[colours.indexOf(process) % COLOURS.length];
+      const name =
         wide < NAMED_FROM ? '' : `<text class="in" x="${fixed(x + 5)}" y="${y + 19}">${xml(process)}</text>`;
-      const box = `<rect class="part" fill="${COLOURS[i % COLOURS.length]}" x="${fixed(x)}" y="${y}" width="${fixed(wide)}" height="${STACK.bar}"/>${label}`;
+      const box = `<rect class="part" fill="${fill}" x="${fixed(x)}" y="${y}" width="${fixed(wide)}" height="${STACK.bar}"/>${name}`;
       x += wide;
       return box;
     });
     const legend = parts.map(([process, us]) => `${process} ${round(us)}`).join(' · ');
     return (
-      `<text x="0" y="${y + 19}">${name}</text>${boxes.join('')}<text x="${fixed(x + 6)}" y="${y + 19}">${round(total(parts))}</text>` +
+      `<text x="0" y="${y + 19}">${row.title}</text>${boxes.join('')}<text x="${fixed(x + 6)}" y="${y + 19}">${round(row.total)}</text>` +
       `<text class="soft" x="${STACK.left}" y="${y + STACK.bar + 16}">${xml(legend)}</text>`
     );
   });
@@ -116,6 +125,15 @@ function stacks({ pairs }: Pairs, width: number): { svg: string; height: number 
     svg: `<text class="title" x="0" y="12">CPU µs/reading by process, the run in the middle</text>${drawn.join('')}`,
     height: 26 + rows.length * STACK.row + 10,
   };
+}
+
+const total = (parts: readonly Part[]): number => parts.reduce((sum, [, us]) => sum + us, 0);
+
+/** The large ones first, all small ones as one part at the end. */
+function gathered(parts: readonly Part[], small: number): readonly Part[] {
+  const large = parts.filter(([, us]) => us >= small).sort(([, a], [, b]) => b - a);
+  const rest = total(parts) - total(large);
+  return rest === 0 ? large : [...large, [OTHERS, rest]];
 }
 
 const fixed = (value: number): number => Math.round(value * 10) / 10;
