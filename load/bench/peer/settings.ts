@@ -43,7 +43,6 @@ export function mosquittoConf({ mqttPort }: PeerAddresses, folder: string): stri
     `persistence_location ${folder}/`,
     'max_queued_messages 0',
     'max_inflight_messages 0',
-    'set_tcp_nodelay true',
     'log_dest stderr',
     'log_type error',
     'log_type warning',
