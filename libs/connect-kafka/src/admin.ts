@@ -172,6 +172,36 @@ export function openAdmin(options: KafkaOptions): Admin {
         });
       }),
 
+    listGroups: () =>
+      using('listing consumer groups', async (admin) => {
+        const { groups } = await admin.listGroups();
+        return [...new Set(groups.map(({ groupId }) => groupId))];
+      }),
+
+    describeGroups: (groupIds) =>
+      using('describing consumer groups', async (admin) => {
+        if (groupIds.length === 0) return [];
+        const { groups } = await admin.describeGroups([...groupIds]);
+        return groups.map(({ groupId, state, protocolType, members }) => ({
+          groupId,
+          state,
+          members: members.map(({ clientId, memberAssignment }) => ({
+            clientId,
+            assigned: protocolType === 'consumer' ? assignedTo(memberAssignment) : null,
+          })),
+        }));
+      }),
+
+    groupOffsets: (groupId) =>
+      using(`reading the offsets of group ${groupId}`, async (admin) =>
+        (await admin.fetchOffsets({ groupId })).flatMap(({ topic, partitions }) =>
+          partitions.flatMap(({ partition, offset }) => {
+            const committed = BigInt(offset);
+            return committed < 0n ? [] : { topic, partition, committed };
+          }),
+        ),
+      ),
+
     groupSize: (groupId) =>
       using(`reading the members of group ${groupId}`, async (admin) => {
         const { groups } = await admin.describeGroups([groupId]);
@@ -224,6 +254,13 @@ async function mustBeUsable(admin: KafkaJsAdmin, topic: string, partitions: numb
     'transient',
     `topic ${topic}: ${answering} of ${partitions} partitions can be used yet`,
   );
+}
+
+/** Empty while the group has not settled. */
+function assignedTo(bytes: Buffer): ReadonlyMap<string, readonly number[]> {
+  if (bytes.length === 0) return new Map();
+  const decoded = kafkajs.AssignerProtocol.MemberAssignment.decode(bytes);
+  return new Map(Object.entries(decoded?.assignment ?? {}));
 }
 
 async function ends(admin: KafkaJsAdmin, topic: string): Promise<PartitionOffsets[]> {

@@ -165,6 +165,24 @@ export interface PartitionLag extends PartitionOffsets {
   readonly lag: bigint | null;
 }
 
+/** A consumer group as its coordinator describes it. */
+export interface GroupState {
+  readonly groupId: string;
+  /** Stable, Empty, PreparingRebalance, CompletingRebalance, Dead; Dead too for a group of a newer protocol. */
+  readonly state: string;
+  /** Partitions that each member has, by topic; null where its protocol is not that of consumers. */
+  readonly members: readonly {
+    readonly clientId: string;
+    readonly assigned: ReadonlyMap<string, readonly number[]> | null;
+  }[];
+}
+
+export interface GroupOffset {
+  readonly topic: string;
+  readonly partition: number;
+  readonly committed: bigint;
+}
+
 export interface Admin {
   /**
    * Creates what is missing (with the broker's default replication factor), raises partition counts, aligns `config`,
@@ -176,6 +194,11 @@ export interface Admin {
   deleteTopics(names: readonly string[]): Promise<void>;
   topicOffsets(topic: string): Promise<PartitionOffsets[]>;
   groupLag(groupId: string, topic: string): Promise<PartitionLag[]>;
+  /** Names of all consumer groups. */
+  listGroups(): Promise<string[]>;
+  describeGroups(groupIds: readonly string[]): Promise<GroupState[]>;
+  /** Everything that a group has committed. */
+  groupOffsets(groupId: string): Promise<GroupOffset[]>;
   /** Members of a group; 0 when it does not exist. */
   groupSize(groupId: string): Promise<number>;
   /** Names of all topics. */

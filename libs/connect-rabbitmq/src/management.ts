@@ -16,6 +16,15 @@ export interface QueueDepth {
   /** Messages a second, averaged by the broker. */
   readonly publishRate: number;
   readonly deliverRate: number;
+  /** Messages that consumers have settled or took without settling, since the broker counts. */
+  readonly done: number;
+  /** Second at which the message at the head was published, epoch milliseconds; null: no timestamp, or a quorum queue. */
+  readonly headAt: number | null;
+  /** quorum, classic, stream */
+  readonly type: string;
+  /** It belongs to one connection and ends with it. */
+  readonly exclusive: boolean;
+  readonly arguments: Readonly<Record<string, unknown>>;
 }
 
 interface QueueRow {
@@ -27,7 +36,14 @@ interface QueueRow {
   message_stats?: {
     publish_details?: { rate?: number };
     deliver_get_details?: { rate?: number };
+    ack?: number;
+    deliver_no_ack?: number;
+    get_no_ack?: number;
   };
+  head_message_timestamp?: number | '' | null;
+  type?: string;
+  exclusive?: boolean | null;
+  arguments?: Record<string, unknown>;
 }
 
 /**
@@ -94,6 +110,8 @@ export async function queueDepths(managementUrl: string, vhost: string): Promise
     );
     pages = answer.page_count;
     for (const row of answer.items) {
+      const { ack = 0, deliver_no_ack = 0, get_no_ack = 0 } = row.message_stats ?? {};
+      const headAt = row.head_message_timestamp;
       depths.push({
         name: row.name,
         ready: row.messages_ready ?? 0,
@@ -102,8 +120,27 @@ export async function queueDepths(managementUrl: string, vhost: string): Promise
         consumers: row.consumers ?? 0,
         publishRate: row.message_stats?.publish_details?.rate ?? 0,
         deliverRate: row.message_stats?.deliver_get_details?.rate ?? 0,
+        done: ack + deliver_no_ack + get_no_ack,
+        headAt: typeof headAt === 'number' ? headAt * 1_000 : null,
+        type: row.type ?? 'classic',
+        exclusive: row.exclusive === true,
+        arguments: row.arguments ?? {},
       });
     }
   }
   return depths;
+}
+
+/** Consumers of each queue of a virtual host that has any; at once, unlike those of `queueDepths`. */
+export async function queueConsumers(
+  managementUrl: string,
+  vhost: string,
+): Promise<ReadonlyMap<string, number>> {
+  const consumers = await manage<readonly { readonly queue: { readonly name: string } }[]>(
+    managementUrl,
+    `/api/consumers/${encodeURIComponent(vhost)}`,
+  );
+  const counts = new Map<string, number>();
+  for (const { queue } of consumers) counts.set(queue.name, (counts.get(queue.name) ?? 0) + 1);
+  return counts;
 }

@@ -1,5 +1,6 @@
 export * from './alerting.ts';
 export * from './alerts.ts';
+export * from './archive-manifest.ts';
 export * from './audit-trail.ts';
 export {
   readClosedWindows,
@@ -23,6 +24,7 @@ export * from './migrate.ts';
 export * from './offsets.ts';
 export * from './partition-writer.ts';
 export * from './queries.ts';
+export * from './raised-alerts.ts';
 export { type RowKeys, repairRollups, repairWindows } from './repair.ts';
 export * from './retention.ts';
 export * from './rollups.ts';

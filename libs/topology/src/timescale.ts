@@ -50,6 +50,7 @@ export const TABLES = {
   rollupScopes: 'rollup_scopes',
   derivations: 'derivations',
   commands: 'commands',
+  lagHistory: 'lag_history',
   ledger: 'ledger',
   ledgerSources: 'ledger_sources',
   ledgerAcknowledged: 'ledger_acknowledged',
