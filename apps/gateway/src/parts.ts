@@ -9,7 +9,7 @@ import {
 } from '@weir/connect-rabbitmq';
 import { type Cache, openCache } from '@weir/connect-redis';
 import { openAlertQueries, openDatabase, openQueries } from '@weir/connect-timescale';
-import type { AppContext } from '@weir/lifecycle';
+import { type AppContext, localUrl } from '@weir/lifecycle';
 import { kafkaTopology, type PortName, QUEUES } from '@weir/topology';
 import { groupings } from '@weir/windows';
 import { CommandDesk } from './commands/desk.ts';
@@ -83,8 +83,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
     handler: desk.hear,
   });
 
-  const app = (port: PortName) => (signal: AbortSignal) =>
-    viewApp(`http://${hostOf(config.ports.host)}:${context.port(port)}`, signal);
+  const app = (port: PortName) => (signal: AbortSignal) => viewApp(localUrl(context, port), signal);
   const kafka = async (): Promise<KafkaView> => {
     // Committed offsets are read before end offsets inside groupLag, so that lag is never negative.
     const readings = topology.readings.name;
@@ -140,15 +139,8 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
 }
 
 /** Where the alerters answer. */
-export function alerterUrls({ config, port }: Pick<AppContext, 'config' | 'port'>): readonly string[] {
-  const named = config.gateway.alerters.split(',').map((url) => url.trim().replace(/\/$/, ''));
+export function alerterUrls(context: Pick<AppContext, 'config' | 'port'>): readonly string[] {
+  const named = context.config.gateway.alerters.split(',').map((url) => url.trim().replace(/\/$/, ''));
   const urls = named.filter(Boolean);
-  return urls.length > 0 ? urls : [`http://${hostOf(config.ports.host)}:${port('alerterHttp')}`];
-}
-
-/** Where to reach a door that listens on `host`: the wildcard addresses are reached over loopback. */
-function hostOf(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1';
-  if (host === '::') return '[::1]';
-  return host.includes(':') ? `[${host}]` : host;
+  return urls.length > 0 ? urls : [localUrl(context, 'alerterHttp')];
 }

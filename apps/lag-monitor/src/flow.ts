@@ -1,10 +1,12 @@
 import type { AppContext } from '@weir/lifecycle';
 import { openParts } from './parts.ts';
+import { watchPressure } from './pressure/index.ts';
 
 /**
  * Every process measures and answers; of several, the one that leads writes history, raises alerts and acts.
  */
 export async function startFlow(context: AppContext): Promise<void> {
   const parts = openParts(context);
+  watchPressure(context);
   parts.lead();
 }

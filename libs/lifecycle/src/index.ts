@@ -1,1 +1,2 @@
 export { type AppContext, type AppDefinition, runApp, type StopPhase } from './app.ts';
+export * from './local-url.ts';

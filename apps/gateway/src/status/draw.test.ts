@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Stage, type StageId, status } from '@weir/api';
+import { parseMetrics } from '@weir/observe';
 import { drawStatus, type Reading } from './draw.ts';
 import { numbersOf, rateOf } from './numbers.ts';
 import type { AppView, Probe } from './probe.ts';
-import { parseMetrics } from './prometheus.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const view = (page: string, missing: string[] = []): Probe<AppView> => ({

@@ -1,6 +1,6 @@
 import type { QueueDepth } from '@weir/connect-rabbitmq';
+import type { MetricsPage } from '@weir/observe';
 import type { Probe } from './probe.ts';
-import type { MetricsPage } from './prometheus.ts';
 import type { Snapshot } from './snapshot.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorMessage, WeirError } from '@weir/flow';
-import { type MetricsPage, parseMetrics } from './prometheus.ts';
+import { type MetricsPage, parseMetrics } from '@weir/observe';
 
 /** What a part answered, or why it did not. */
 export type Probe<T> =

@@ -1,6 +1,21 @@
 import { z } from 'zod';
 import { duration, flag, lifetime, names, whole } from '../units.ts';
 
+const throttle = z
+  .strictObject({
+    mode: z
+      .enum(['on', 'dry-run', 'off'])
+      .default('on')
+      .describe(
+        'Whether edges are told to send less to Kafka while the windows are behind; dry-run: only shown',
+      ),
+    lag: duration().prefault('10s').describe('Time lag of the windows that is kept under overload'),
+    recovery: duration().prefault('20s').describe('Time in which what is above it is to be worked off'),
+  })
+  .prefault({});
+
+const APP = /^(edge|aggregator|archiver|alerter)=https?:\/\/[^,\s]+$/;
+
 const settings = {
   interval: duration().prefault('5s').describe('Time between two measurements'),
   deadline: duration()
@@ -23,6 +38,16 @@ const settings = {
   hold: duration().prefault('10s').describe('How long a WARN or ERR must last before it is the verdict'),
   clear: duration().prefault('15s').describe('How long it must be better before the verdict says so'),
   history: lifetime().prefault('7d').describe('How long measurements are kept'),
+  apps: names()
+    .refine(
+      (apps) => apps.every((app) => APP.test(app)),
+      'expected "edge=http://host:port", with commas between',
+    )
+    .prefault([])
+    .describe(
+      'Admin addresses of all apps, such as edge=http://host:8081, with commas between; empty: one of each on this host',
+    ),
+  throttle,
   alerts: flag().default(true).describe('Whether verdicts become alerts'),
   maxPartitions: whole(100, 1_000_000)
     .default(20_000)

@@ -1,0 +1,58 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { openBroadcast } from '@weir/connect-rabbitmq';
+import { type AppContext, localUrl } from '@weir/lifecycle';
+import { APPS, type AppKind } from '@weir/pressure';
+import { APP_PORTS } from '@weir/topology';
+import { PressureEvents } from './events.ts';
+import { EVERY_MS, PressureWatch } from './watch.ts';
+
+/** How long edges remember a throttle: four rounds may be lost. */
+const FOR_MS = 8_000;
+
+/**
+ * Watches the pressure until the stop, and answers `/pressure`. Every monitor does, whether it leads or not: they come
+ * to the same result, and a throttle is needed most when the database cannot say who leads.
+ */
+export function watchPressure(context: AppContext): void {
+  const { config, log, metrics, stopping } = context;
+  const { throttle } = config.lagMonitor;
+  const broadcast = openBroadcast({
+    url: config.rabbitmq.url,
+    heartbeatMs: config.rabbitmq.heartbeat,
+    name: 'weir lag-monitor, broadcast',
+    log,
+  });
+  const watch = new PressureWatch({
+    apps: addresses(context),
+    events: new PressureEvents(log, metrics),
+    throttle: { mode: throttle.mode, lagMs: throttle.lag, recoveryMs: throttle.recovery },
+    tell: (ratePerSecond) =>
+      broadcast.tell({ kind: 'throttle', class: 'normal', ratePerSecond, forMs: FOR_MS }),
+  });
+  context.answer('/pressure', () => {
+    const { current } = watch;
+    return current === null
+      ? { status: 503, body: { error: 'the apps have not been asked yet' } }
+      : { status: 200, body: current };
+  });
+  const run = async (): Promise<void> => {
+    while (!stopping.aborted) {
+      const began = performance.now();
+      await watch.measure();
+      const rest = Math.max(0, EVERY_MS - (performance.now() - began));
+      await delay(rest, undefined, { signal: stopping }).catch(() => undefined); // the stop cuts it short
+    }
+  };
+  const running = run().catch((error: unknown) => context.fatal('watching the pressure', error));
+  context.onStop('settle', 'watching the pressure', () => running);
+  context.onStop('close', 'broadcast of the pressure', () => broadcast.stop());
+}
+
+/** Where the apps answer: as the settings say, else one of each kind beside this process. */
+function addresses(context: AppContext): { app: AppKind; url: string }[] {
+  const named = context.config.lagMonitor.apps.map((one) => {
+    const [app, url] = one.split('=', 2) as [AppKind, string];
+    return { app, url: url.replace(/\/$/, '') };
+  });
+  return named.length > 0 ? named : APPS.map((app) => ({ app, url: localUrl(context, APP_PORTS[app]) }));
+}

@@ -1,0 +1,13 @@
+import type { PortName } from '@weir/topology';
+import type { AppContext } from './app.ts';
+
+/** Where an app of this installation answers, as seen from this host: wildcard addresses are reached over loopback. */
+export function localUrl({ config, port }: Pick<AppContext, 'config' | 'port'>, name: PortName): string {
+  return `http://${hostOf(config.ports.host)}:${port(name)}`;
+}
+
+function hostOf(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}
