@@ -33,7 +33,7 @@ INSERT INTO ledger DEFAULT VALUES;
 -- Objects that the archive must hold.
 CREATE TABLE archive_manifest (
   bucket text NOT NULL,
-  key text NOT NULL,
+  key text COLLATE "C" NOT NULL,
   partition int NOT NULL,
   first_offset bigint NOT NULL,
   last_offset bigint NOT NULL,
@@ -46,7 +46,7 @@ CREATE TABLE archive_manifest (
   missing_since timestamptz,
   PRIMARY KEY (bucket, key)
 );
-CREATE INDEX archive_manifest_order ON archive_manifest (bucket, partition, first_offset);
+CREATE INDEX archive_manifest_stored ON archive_manifest (bucket, stored_at);
 CREATE INDEX archive_manifest_missing ON archive_manifest (bucket, key) WHERE missing_since IS NOT NULL;
 
 -- Losses that a person has taken note of; they are no residual any more.

@@ -124,7 +124,11 @@ export function archiverEvents(log: Logger, metrics: Metrics, gauges: ArchiverGa
       }
       log.debug({ key, lines: totals.lines, storedBytes }, 'object stored');
     },
-    stepRetried(step: 'look-up' | 'check-owner' | 'put' | 'commit', error: unknown, attempt: number): void {
+    stepRetried(
+      step: 'look-up' | 'check-owner' | 'put' | 'commit' | 'manifest',
+      error: unknown,
+      attempt: number,
+    ): void {
       retries.inc({ step });
       if (step === 'put' || step === 'look-up') isFailing = true;
       limit(step, (suppressed) =>

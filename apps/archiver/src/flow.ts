@@ -1,6 +1,7 @@
 import { archiveRetention, unprovenLevels } from '@weir/config';
 import { openConsumer } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
+import { openDatabase } from '@weir/connect-timescale';
 import { errorMessage, retrying } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
 import { HopTime } from '@weir/observe';
@@ -8,6 +9,7 @@ import { archiveBucket, kafkaTopology } from '@weir/topology';
 import { Archive } from './archive.ts';
 import { Budget } from './budget.ts';
 import { archiverEvents } from './events.ts';
+import { openManifest } from './steps/enter-objects.ts';
 
 /** Kafka readings → lines with their place → zstd objects by size and age → MinIO → group offset. */
 export async function archiveReadings(context: AppContext): Promise<void> {
@@ -29,11 +31,18 @@ export async function archiveReadings(context: AppContext): Promise<void> {
       oldest: () => archive.oldestSeconds(),
     }),
     commit: (offsets) => consumer.commit(offsets),
+    manifest: { enter: (entry) => manifest.enter(entry) },
     objectSize,
     objectAgeMs: objectAge,
     compressionLevel,
     onFatal: (error) => context.fatal('archiving', error),
   });
+
+  const { url, statementTimeout } = config.timescale;
+  const database = openDatabase({
+    ...{ url, statementTimeoutMs: statementTimeout, poolSize: 1, name: 'weir-archiver', log },
+  });
+  const manifest = openManifest(database, bucket, archive.events);
 
   const consumer = openConsumer({
     brokers: config.kafka.brokers,
@@ -64,6 +73,10 @@ export async function archiveReadings(context: AppContext): Promise<void> {
   context.onStop('accept', 'archive', () => archive.hurry());
   context.onStop('flush', 'consumer', () => consumer.stop());
   context.onStop('close', 'object store', () => store.close());
+  context.onStop('close', 'manifest', async () => {
+    await manifest.close();
+    await database.close();
+  });
 
   const retention = archiveRetention(config.retention);
   const differences = await retrying(

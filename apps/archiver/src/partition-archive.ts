@@ -2,11 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Consumer, KafkaRecord } from '@weir/connect-kafka';
 import type { Store } from '@weir/connect-minio';
 import { isTransient, retrying, WeirError } from '@weir/flow';
+import { parseSent } from '@weir/ledger';
 import type { HopTime } from '@weir/observe';
-import { archiveKey } from '@weir/topology';
+import { archiveKey, RECORD_HEADERS } from '@weir/topology';
 import type { Budget } from './budget.ts';
 import type { ArchiverEvents } from './events.ts';
 import { compressLines } from './steps/compress-lines.ts';
+import type { Manifest } from './steps/enter-objects.ts';
 import { findResume } from './steps/find-resume.ts';
 import { LineBuffer } from './steps/splice-lines.ts';
 
@@ -18,6 +20,7 @@ export interface PartitionOptions {
   readonly time: HopTime;
   readonly events: ArchiverEvents;
   readonly commit: Consumer['commit'];
+  readonly manifest: Pick<Manifest, 'enter'>;
   /** Uncompressed bytes at which an object is finished. */
   readonly objectSize: number;
   readonly compressionLevel: number;
@@ -35,6 +38,8 @@ interface Open {
   /** Bytes taken from the budget. */
   held: number;
   count: number;
+  /** Lines of records that do not say how many readings they hold count as one each. */
+  readings: number;
 }
 
 /**
@@ -52,6 +57,8 @@ export class PartitionArchive {
   /** Records below are in an object already; null until the first record told where the archive ends. */
   #from: bigint | null = null;
   #live = false;
+  /** By edge, up to where its readings are in an object: one that comes again is in the first. */
+  readonly #through = new Map<string, number>();
 
   constructor(partition: number, options: PartitionOptions) {
     this.partition = partition;
@@ -164,12 +171,14 @@ export class PartitionArchive {
       last: record.offset,
       held: 0,
       count: 0,
+      readings: 0,
     };
     const open = this.#open;
     const { lines, wrapped } = open.lines.add(record);
     if (wrapped) events.recordWrapped(this.partition, record.offset);
     open.last = record.offset;
     open.count += lines;
+    open.readings += this.#readingsOf(record, lines);
     events.linesTaken(lines);
     const { allocated } = open.lines;
     budget.take(allocated - open.held);
@@ -193,14 +202,29 @@ export class PartitionArchive {
         'first-offset': String(open.first.offset),
         'last-offset': String(open.last),
         count: String(totals.lines),
+        readings: String(open.readings),
         records: String(totals.records),
         bytes: String(totals.bytes),
         sha256: totals.sha256,
         ...(totals.minAt === null ? {} : { 'min-at': String(totals.minAt), 'max-at': String(totals.maxAt) }),
       });
     await time.during('sink', () => this.#persist('put', put));
+    this.#options.manifest.enter({
+      ...{ key, partition: this.partition, first: open.first.offset, last: open.last },
+      ...{ readings: open.readings, lines: totals.lines, bytes: body.length, storedAt: new Date() },
+    });
     await this.#persist('commit', () => this.#commit(open.last + 1n));
     events.objectStored({ key, partition: this.partition, totals, storedBytes: body.length });
+  }
+
+  #readingsOf({ headers }: KafkaRecord, lines: number): number {
+    const sent = parseSent(headers[RECORD_HEADERS.sent] ?? '');
+    if (sent === null) return lines;
+    const { edge, since, before, after } = sent;
+    const count = `${edge} ${since}`;
+    const through = this.#through.get(count) ?? 0;
+    this.#through.set(count, Math.max(through, after));
+    return Math.max(0, after - Math.max(before, through));
   }
 
   async #commit(next: bigint): Promise<void> {

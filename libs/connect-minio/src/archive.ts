@@ -24,6 +24,8 @@ export interface ArchiveObject {
 export interface ArchiveInfo {
   /** Lines. */
   readonly count: number;
+  /** Readings in them; null: the archiver did not count them, as in version 0.1. */
+  readonly readings: number | null;
   readonly records: number;
   /** Bytes of the lines before compression. */
   readonly bytes: number;
@@ -133,6 +135,7 @@ export function openArchive(options: StoreOptions & { readonly bucket: string })
       const time = (name: string): number | null => (metadata[name] ? Number(metadata[name]) : null);
       return {
         count: Number(metadata.count),
+        readings: metadata.readings === undefined ? null : Number(metadata.readings),
         records: Number(metadata.records),
         bytes: Number(metadata.bytes),
         minAt: time('min-at'),
