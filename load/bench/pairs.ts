@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { APP_PORTS, type AppName } from '@weir/topology';
 import { plotPairs } from './pairs-plot.ts';
@@ -22,6 +23,8 @@ export interface PairsOptions
     Pick<PipelineOptions, 'dataDir' | 'portOffset' | 'profile'> {
   /** Pairs. */
   readonly runs: number;
+  /** Keep data and logs of each run, not only of one that fails. */
+  readonly keep: boolean;
   readonly json: boolean;
   readonly save: boolean;
 }
@@ -52,41 +55,37 @@ export async function pairs(options: PairsOptions): Promise<number> {
 }
 
 async function once(name: SystemName, title: string, options: PairsOptions): Promise<PairRun> {
-  const { messages, say } = options;
+  const { say } = options;
   say(`${title} ...`);
-  const system = await open(name, {
-    ...options,
-    dataDir: join(options.dataDir, title.replaceAll(/\W+/g, '-').toLowerCase()),
-  });
-  try {
-    const { sent, seconds, cpu, clientMiB, lost, duplicates } = await measure(
-      system,
-      options,
-      async () => {},
-    );
-    const cpuMicroseconds = microsecondsEach(cpu, messages);
-    const sum = (names: Iterable<string>): number =>
-      [...names].reduce((total, process) => total + (cpuMicroseconds[process] ?? 0), 0);
-    const run: PairRun = {
-      readingsPerSecond: messages / seconds,
-      acknowledgedPerSecond: (messages * 1_000) / (sent.lastAckAt - sent.firstSendAt),
-      ackP50Ms: sent.ackMs.p50,
-      ackP99Ms: sent.ackMs.p99,
-      clientMicroseconds: sum(system.clients.keys()),
-      allMicroseconds: sum(Object.keys(cpuMicroseconds)),
-      clientMiB: Object.values(clientMiB).reduce((total, mib) => total + mib, 0),
-      ...{ lost, duplicates, cpuMicroseconds },
-      residentMiB: clientMiB,
-      cpuBusy: cpu.busy,
-      cpuForeign: cpu.foreign,
-    };
-    say(
-      `${title}: ${round(run.readingsPerSecond, 0)} readings/s, ${round(run.clientMicroseconds)} µs of client CPU each.`,
-    );
-    return run;
-  } finally {
-    await system.stop();
-  }
+  const dataDir = join(options.dataDir, title.replaceAll(/\W+/g, '-').toLowerCase());
+  const system = await open(name, { ...options, dataDir });
+  const run = await measured(system, options).finally(() => system.stop());
+  if (!options.keep) rmSync(dataDir, { recursive: true, force: true });
+  say(
+    `${title}: ${round(run.readingsPerSecond, 0)} readings/s, ${round(run.clientMicroseconds)} µs of client CPU each.`,
+  );
+  return run;
+}
+
+async function measured(system: SystemUnderTest, options: PairsOptions): Promise<PairRun> {
+  const { messages } = options;
+  const { sent, seconds, cpu, clientMiB, lost, duplicates } = await measure(system, options, async () => {});
+  const cpuMicroseconds = microsecondsEach(cpu, messages);
+  const sum = (names: Iterable<string>): number =>
+    [...names].reduce((total, process) => total + (cpuMicroseconds[process] ?? 0), 0);
+  return {
+    readingsPerSecond: messages / seconds,
+    acknowledgedPerSecond: (messages * 1_000) / (sent.lastAckAt - sent.firstSendAt),
+    ackP50Ms: sent.ackMs.p50,
+    ackP99Ms: sent.ackMs.p99,
+    clientMicroseconds: sum(system.clients.keys()),
+    allMicroseconds: sum(Object.keys(cpuMicroseconds)),
+    clientMiB: Object.values(clientMiB).reduce((total, mib) => total + mib, 0),
+    ...{ lost, duplicates, cpuMicroseconds },
+    residentMiB: clientMiB,
+    cpuBusy: cpu.busy,
+    cpuForeign: cpu.foreign,
+  };
 }
 
 async function open(name: SystemName, options: PairsOptions): Promise<SystemUnderTest> {
