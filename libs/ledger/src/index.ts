@@ -1,2 +1,3 @@
+export * from './balance.ts';
 export * from './received.ts';
 export * from './sent.ts';
