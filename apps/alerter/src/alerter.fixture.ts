@@ -133,36 +133,65 @@ export async function bench(t: Scope, rules?: readonly object[]) {
   };
 }
 
-/** Readings whose alerts differ from device to device, with repeats and old ones among them. */
-export function troubled(devices: number, steps: number): { messages: Line[][]; clean: Line[] } {
+interface Input {
+  readonly messages: Line[][];
+  /** Each reading once, in its order. */
+  readonly clean: Line[];
+}
+
+/** Readings of devices, a second apart, with repeats and old ones among them. */
+function readingsOf(
+  devices: readonly string[],
+  steps: number,
+  value: (d: number, step: number) => number,
+): Input {
   const begin = Date.parse('2026-02-01T00:00:00Z');
   const clean: Line[] = [];
   const messages: Line[][] = [];
   for (let step = 0; step < steps; step++) {
-    const lines = Array.from({ length: devices }, (_, d) => ({
-      device: `d-${d}`,
-      ts: begin + step * 1_000,
-      value: (step + d * 7) % (20 + d) < 9 ? 90 : 20,
-    }));
+    const lines = devices.map((device, d) => ({ device, ts: begin + step * 1_000, value: value(d, step) }));
     clean.push(...lines);
     messages.push(lines);
     if (step % 10 === 9) messages.push(lines, messages[messages.length - 5] ?? lines);
   }
   return { messages, clean };
 }
+const names = (prefix: string, count: number): string[] =>
+  Array.from({ length: count }, (_, d) => `${prefix}-${d}`);
+
+/** Readings whose alerts differ from device to device and change every few seconds. */
+export const troubled = (devices: number, steps: number): Input =>
+  readingsOf(names('d', devices), steps, (d, step) => ((step + d * 7) % (20 + d) < 9 ? 90 : 20));
+
+/** Readings that stay hot, then between the limits of `hot`, then cold for so long that nothing has to be stored. */
+export const slow = (devices: number, steps: number): Input =>
+  readingsOf(names('slow', devices), steps, (d, step) => {
+    const part = ((step + d * 13) % (110 + d)) / (110 + d);
+    return part < 0.4 ? 90 : part < 0.6 ? 60 : 20;
+  });
 
 /** A first reading, that changes no alert; the queue keeps the order, so what was published before it is done when it is. */
 export const last = telemetry([{ device: 'last', ts: 1, value: 0 }]);
 
-/** Alerts by the pure rules from the readings in one piece, as text. */
-export function expectedAlerts(rule: RuleOf<'threshold'>, lines: readonly Line[]) {
-  const batch = { site: 'plant-1', metric: 'temperature', readings: lines };
-  const evaluator = new Evaluator(ruleSet([rule]), new Map());
-  evaluator.readings(batch);
+/** Alerts by the pure rules from the readings of each metric in one piece. */
+export function expectedAlerts(
+  rules: readonly RuleOf<'threshold' | 'rate'>[],
+  metrics: Readonly<Record<string, readonly Line[]>>,
+) {
+  const evaluator = new Evaluator(ruleSet(rules), new Map());
+  for (const [metric, readings] of Object.entries(metrics))
+    evaluator.readings({ site: 'plant-1', metric, readings });
   return evaluator.changes
     .filter(({ state }) => state !== 'vanished')
-    .map(({ id, state, startedAt, firedAt, resolvedAt }) => ({
-      ...{ id, state, startedAt, firedAt: firedAt ?? null, resolvedAt: resolvedAt ?? null },
+    .map(({ id, series, state, startedAt, firedAt, resolvedAt }) => ({
+      ...{
+        id,
+        rule: series.rule,
+        state,
+        startedAt,
+        firedAt: firedAt ?? null,
+        resolvedAt: resolvedAt ?? null,
+      },
     }))
     .toSorted((a, b) => a.startedAt - b.startedAt || (a.id < b.id ? -1 : 1));
 }
@@ -177,4 +206,10 @@ export const hot = {
 };
 export const hotRule: RuleOf<'threshold'> = {
   ...{ ...hot, kind: 'threshold', site: '*', device: '*', hold: 5_000, severity: 'warning', labels: {} },
+};
+
+export const climb = { id: 'climb', kind: 'rate', metric: 'level', above: 40, over: '32s', per: '1m' };
+export const climbRule: RuleOf<'rate'> = {
+  ...{ ...climb, kind: 'rate', site: '*', device: '*', over: 32_000, per: 60_000, hold: 0 },
+  ...{ severity: 'warning', labels: {} },
 };

@@ -5,8 +5,20 @@ import { test } from 'node:test';
 import { alertId } from '@weir/alerts';
 import { brokerTopology, manage, openConsumer, topologyDifferences, vhostOf } from '@weir/connect-rabbitmq';
 import { atEnd, cutProxy, until } from '@weir/testkit';
-import { EXCHANGES, eventKey, QUEUES } from '@weir/topology';
-import { bench, expectedAlerts, hot, hotRule, last, log, telemetry, troubled } from './alerter.fixture.ts';
+import { EXCHANGES, eventKey, QUEUES, TABLES } from '@weir/topology';
+import {
+  bench,
+  climb,
+  climbRule,
+  expectedAlerts,
+  hot,
+  hotRule,
+  last,
+  log,
+  slow,
+  telemetry,
+  troubled,
+} from './alerter.fixture.ts';
 import { demoRule, labelledWindows, recordedReadings } from './recording.fixture.ts';
 
 test('the replayed recording raises one alert, at the real failure of the machine', async (t) => {
@@ -75,31 +87,58 @@ test('the replayed recording raises one alert, at the real failure of the machin
 });
 
 test('kill -9 again and again: no alert is lost or doubled, and SIGTERM drains', async (t) => {
-  const { start, publish, rows, messages, evaluated } = await bench(t, [hot]);
+  const { database, start, publish, rows, messages, evaluated } = await bench(t, [
+    hot,
+    { ...hot, id: 'held', hold: '25s' },
+    climb,
+  ]);
   const app = await start({ WEIR_ALERTER__PREFETCH: '5' });
-  const input = troubled(20, 300);
-  const expected = expectedAlerts(hotRule, input.clean);
-  assert.ok(expected.length > 100, `${expected.length} alerts`);
+  const [quick, calm] = [troubled(20, 300), slow(10, 300)];
+  const input = {
+    messages: quick.messages.map((lines, n) => [...lines, ...(calm.messages[n] ?? [])]),
+    clean: [...quick.clean, ...calm.clean],
+  };
+  const expected = expectedAlerts([hotRule, { ...hotRule, id: 'held', hold: 25_000 }, climbRule], {
+    temperature: input.clean,
+    level: input.clean,
+  });
+  for (const [rule, least] of [
+    ['hot', 100],
+    ['held', 20],
+    ['climb', 20],
+  ] as const) {
+    const found = expected.filter((alert) => alert.rule === rule).length;
+    assert.ok(found >= least, `${found} alerts of ${rule}`);
+  }
+  const behind = async (): Promise<number> => {
+    const [row] = await database.query<{ behind: string }>(
+      'reading how far states are',
+      `SELECT (max(last_ts_ms) - min(last_ts_ms))::text AS behind FROM ${TABLES.alertRuleState}`,
+    );
+    return Number(row?.behind);
+  };
+  let lost = 0;
   const quarter = Math.ceil(input.messages.length / 4);
   for (let kill = 0; kill < 4; kill++) {
     const part = input.messages.slice(kill * quarter, (kill + 1) * quarter);
     const seen = messages.length;
-    await publish(part.map((lines) => telemetry(lines)));
+    await publish(part.flatMap((lines) => [telemetry(lines), telemetry(lines, 'normal', 'level')]));
     // It is in the middle of this part once alerts of it have arrived.
-    await until(() => messages.length > seen, { deadlineMs: 30_000, what: 'alerts', everyMs: 1 });
+    await until(() => messages.length > seen + 20, { deadlineMs: 30_000, what: 'alerts', everyMs: 1 });
     if (kill < 3) {
       await app.kill('SIGKILL');
+      lost = Math.max(lost, await behind());
       await app.restart();
     }
   }
+  assert.ok(lost >= 5_000, `readings of ${lost} ms were acknowledged and known to the killed process alone`);
   const { code } = await app.stop();
   assert.equal(code, 0, 'SIGTERM under load');
   await app.restart();
   await publish([last]);
   await evaluated('last', 1);
-  const stored = (await rows()).map(({ id, state, startedAt, firedAt, resolvedAt }) => ({
-    id,
-    state,
+  const stored = (await rows()).map(({ id, rule, state, startedAt, firedAt, resolvedAt }) => ({
+    ...{ id, rule, state },
     startedAt: startedAt.getTime(),
     firedAt: firedAt?.getTime() ?? null,
     resolvedAt: resolvedAt?.getTime() ?? null,
@@ -109,6 +148,11 @@ test('kill -9 again and again: no alert is lost or doubled, and SIGTERM drains',
     ...(state === 'pending' ? [] : [`${id}/firing`]),
     ...(state === 'resolved' ? [`${id}/resolved`] : []),
   ]);
+  const told = await database.query<{ id: string }>(
+    'reading what is told',
+    `SELECT alert_id || '/' || state AS id FROM ${TABLES.alertTransitions}`,
+  );
+  assert.deepEqual(told.map(({ id }) => id).toSorted(), wanted.toSorted(), 'each change is told once');
   await until(() => new Set(messages.map(({ id }) => id)).size >= wanted.length, {
     deadlineMs: 20_000,
     what: 'every message on weir.alerts',
@@ -161,7 +205,7 @@ test('without the database messages wait in hand; nothing is lost when it return
   const stored = (await setup.rows()).map(({ id, state }) => `${id} ${state}`);
   assert.deepEqual(
     stored,
-    expectedAlerts(hotRule, input.clean).map(({ id, state }) => `${id} ${state}`),
+    expectedAlerts([hotRule], { temperature: input.clean }).map(({ id, state }) => `${id} ${state}`),
   );
 });
 

@@ -81,12 +81,12 @@ test('of two alerters one acts; kill -9 and SIGSTOP lose and double nothing', as
   await publish([last]);
   await isEvaluated('last', 1);
 
-  const stored = (await rows()).map(({ id, state, startedAt, firedAt, resolvedAt }) => ({
-    ...{ id, state, startedAt: startedAt.getTime() },
+  const stored = (await rows()).map(({ id, rule, state, startedAt, firedAt, resolvedAt }) => ({
+    ...{ id, rule, state, startedAt: startedAt.getTime() },
     firedAt: firedAt?.getTime() ?? null,
     resolvedAt: resolvedAt?.getTime() ?? null,
   }));
-  const expected = expectedAlerts(hotRule, input.clean);
+  const expected = expectedAlerts([hotRule], { temperature: input.clean });
   assert.deepEqual(stored, expected);
   const wanted = expected.flatMap(({ id, state }) => [
     ...(state === 'pending' ? [] : [`${id}/firing`]),
