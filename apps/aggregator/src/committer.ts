@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { FencedError, type Handout, type PartitionWriter } from '@weir/connect-timescale';
+import { FencedError, type Outgoing, type PartitionWriter, type Rows } from '@weir/connect-timescale';
 import { retrying } from '@weir/flow';
 import type { HopTime } from '@weir/observe';
 import { type BuriedLine, type Counts, noCounts } from '@weir/windows';
@@ -22,18 +22,17 @@ export interface CommitterOptions {
   readonly giveUp: AbortSignal;
 }
 
-/** What a partition hands to a transaction, and what is told when it is committed. */
-interface HeldHandout extends Handout {
-  readonly held: Held;
+/** A partition's share of a transaction, and what is told when it is committed. */
+interface Share extends Outgoing<Held> {
   readonly readings: number;
   readonly samples: readonly number[];
 }
 
-function collect(writer: PartitionWriter, held: Held): HeldHandout {
-  const { folded: readings, samples } = held;
-  held.folded = 0;
-  held.samples = [];
-  return { ...writer.collect(held, performance.now()), held, readings, samples };
+function shareOf(outgoing: Outgoing<Held>): Share {
+  const { folded: readings, samples } = outgoing.owned;
+  outgoing.owned.folded = 0;
+  outgoing.owned.samples = [];
+  return { ...outgoing, readings, samples };
 }
 
 /**
@@ -78,49 +77,59 @@ export class Committer {
   }
 
   private async commitNow(): Promise<void> {
-    const { partitions, writer, events } = this.options;
+    const { partitions, writer } = this.options;
     const now = performance.now();
     const busy = partitions.all().filter((held) => writer.hasWork(held, now));
     if (busy.length === 0) return;
-    const buried: { partition: number; line: BuriedLine }[] = [];
-    const handouts = await partitions.whilePaused(async () => {
-      await this.inDatabase('preparing windows', () => writer.prepare(busy));
-      const owned = busy.filter((held) => partitions.owns(held));
-      return owned.map((held) => {
-        for (const line of held.state.takeBuried()) buried.push({ partition: held.partition, line });
-        return collect(writer, held);
-      });
-    });
-    const since = handouts.map(({ samples }) => samples[0] ?? Number.POSITIVE_INFINITY);
-    partitions.setInFlight(
-      handouts.reduce((sum, { readings }) => sum + readings, 0),
-      Math.min(...since),
-    );
+    let written: Promise<void> = Promise.resolve();
     try {
-      if (buried.length > 0) {
-        await this.insisting('burying lines', () => this.options.bury(buried));
-        events.buried(buried.map(({ line }) => line));
-      }
-      await this.writeAll(handouts);
+      await partitions.whilePaused(async () => {
+        await this.inDatabase('preparing windows', () => writer.prepare(busy));
+        const { outgoing, done } = writer.collectAll(
+          busy.filter((held) => partitions.owns(held)),
+          performance.now(),
+        );
+        const shares = outgoing.map(shareOf);
+        partitions.setInFlight(
+          shares.reduce((sum, { readings }) => sum + readings, 0),
+          Math.min(...shares.map(({ samples }) => samples[0] ?? Number.POSITIVE_INFINITY)),
+        );
+        written = this.buryAndWrite(shares);
+        written.catch(() => undefined); // told below, after an error of the fold
+        await done;
+      });
+      await written;
     } finally {
       partitions.setInFlight(0);
     }
   }
 
-  private async writeAll(all: readonly HeldHandout[]): Promise<void> {
+  private async buryAndWrite(shares: readonly Share[]): Promise<void> {
+    const buried = shares.flatMap(({ owned: { partition, state } }) =>
+      state.takeBuried().map((line) => ({ partition, line })),
+    );
+    if (buried.length > 0) {
+      await this.insisting('burying lines', () => this.options.bury(buried));
+      this.options.events.buried(buried.map(({ line }) => line));
+    }
+    await this.writeAll(shares);
+  }
+
+  private async writeAll(all: readonly Share[]): Promise<void> {
     const { partitions, events } = this.options;
-    let handouts = all.filter(({ held }) => partitions.owns(held));
-    while (handouts.length > 0) {
+    let shares = all.filter(({ owned }) => partitions.owns(owned));
+    while (shares.length > 0) {
       const started = performance.now();
       try {
-        await this.inDatabase('writing windows', () => this.options.writer.write(handouts));
-        this.settle(handouts, (performance.now() - started) / 1_000);
+        await this.inDatabase('writing windows', () => this.options.writer.write(shares));
+        const rows = await Promise.all(shares.map((share) => share.rows));
+        this.settle(shares, rows, (performance.now() - started) / 1_000);
         return;
       } catch (error) {
         if (!(error instanceof FencedError)) throw error;
         const lost = new Set(error.partitions);
-        const still: Held[] = handouts.map(({ held }) => held).filter((held) => partitions.owns(held));
-        handouts = handouts.filter(({ held }) => !lost.has(held.partition));
+        const still = shares.map(({ owned }) => owned).filter((held) => partitions.owns(held));
+        shares = shares.filter(({ owned }) => !lost.has(owned.partition));
         const mine = still.filter(({ partition }) => lost.has(partition)).map(({ partition }) => partition);
         events.fenced(error.partitions);
         partitions.release(mine);
@@ -129,23 +138,22 @@ export class Committer {
     }
   }
 
-  private settle(handouts: readonly HeldHandout[], seconds: number): void {
+  private settle(shares: readonly Share[], rows: readonly Rows[], seconds: number): void {
     const { partitions, events } = this.options;
     const offsets = new Map<number, bigint>();
+    for (const { owned } of shares) if (partitions.owns(owned)) offsets.set(owned.partition, owned.committed);
     const counts = noCounts();
-    for (const { held, counts: own } of handouts) {
-      if (partitions.owns(held)) offsets.set(held.partition, held.committed);
+    for (const { counts: own } of rows)
       for (const key of Object.keys(counts) as (keyof Counts)[]) counts[key] += own[key];
-    }
-    const rows = (handouts[0]?.levels ?? []).map((_, level) => ({
-      added: handouts.reduce((sum, { levels }) => sum + (levels[level]?.added.count ?? 0), 0),
-      changed: handouts.reduce((sum, { levels }) => sum + (levels[level]?.changed.count ?? 0), 0),
+    const levels = (rows[0]?.levels ?? []).map((_, level) => ({
+      added: rows.reduce((sum, one) => sum + (one.levels[level]?.added.count ?? 0), 0),
+      changed: rows.reduce((sum, one) => sum + (one.levels[level]?.changed.count ?? 0), 0),
     }));
     events.committed(
       counts,
-      rows,
+      levels,
       seconds,
-      handouts.flatMap(({ samples }) => samples),
+      shares.flatMap(({ samples }) => samples),
     );
     this.options.committed(offsets);
   }

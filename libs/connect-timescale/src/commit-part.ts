@@ -34,6 +34,4 @@ export interface PartOfPartition<Change = unknown> extends Partial<LineObserver>
   settled?(change: Change): void;
   /** Something must be written although the log did not move. `now` is the monotonic clock, milliseconds. */
   due?(now: number): boolean;
-  /** First offset that `line` must be told of again after a restart; asked after `collect`. */
-  replayFrom?(): bigint;
 }

@@ -25,8 +25,8 @@ export interface Runner {
 }
 
 export interface Transaction extends Runner {
-  /** COPY … FROM STDIN with these bytes (`binary` ones carry header and trailer themselves). */
-  copy(doing: string, statement: string, chunks: readonly Buffer[]): Promise<void>;
+  /** COPY … FROM STDIN with these bytes, as they come (`binary` ones carry header and trailer themselves). */
+  copy(doing: string, statement: string, chunks: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<void>;
 }
 
 export interface Database extends Runner {
@@ -94,16 +94,22 @@ export function openDatabase(options: DatabaseOptions): Database {
     client: pg.PoolClient,
     doing: string,
     statement: string,
-    chunks: readonly Buffer[],
+    chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
   ): Promise<void> => {
     try {
       const stream = client.query(copyFrom(statement));
+      let failed = false;
       // After its own deadline pg tells the stream a second time, when the connection is closed.
-      stream.on('error', () => undefined);
+      stream.on('error', () => {
+        failed = true;
+      });
       const finished = once(stream, 'finish');
-      for (const chunk of chunks) {
+      finished.catch(() => undefined); // it may fail while the next chunk is waited for
+      for await (const chunk of chunks) {
+        if (failed) break;
         if (!stream.write(chunk)) await Promise.race([once(stream, 'drain'), finished]);
       }
+      if (failed) await finished;
       stream.end();
       await finished;
     } catch (error) {

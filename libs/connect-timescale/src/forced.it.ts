@@ -91,7 +91,7 @@ class Fold {
     const handout = this.writer.collect(owned, 0);
     await this.writer.write([handout]);
     await this.writer.write([this.writer.collect(owned, 1e9)]);
-    return handout.counts;
+    return handout.rows.counts;
   }
 
   /** Every row of every level, as text. */

@@ -1,13 +1,7 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { WeirError } from '@weir/flow';
 import { LEVELS } from '@weir/topology';
-import {
-  type Counts,
-  LEVEL_COUNT,
-  PartitionState,
-  type Position,
-  type RowSink,
-  type WindowOptions,
-} from '@weir/windows';
+import { type Counts, LEVEL_COUNT, PartitionState, type RowSink, type WindowOptions } from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Database, Runner } from './database.ts';
 import { sqlState } from './errors.ts';
@@ -16,7 +10,7 @@ import { areMoved, type Claim, type Move, movePartitions } from './offsets.ts';
 import { readExpiry } from './retention.ts';
 import { RowMemory, WindowRows } from './rows.ts';
 import { allocateSeries, loadSeries, type StoredSeries } from './series.ts';
-import { loadOpenWindows, loadWindows, writeLevel } from './windows.ts';
+import { copyNew, loadOpenWindows, loadWindows, writeLevel } from './windows.ts';
 
 /** A claimed partition: its fold, its parts, and how far the database is. */
 export interface OpenPartition {
@@ -38,13 +32,22 @@ export interface EncodedLevel {
 }
 
 /** What one partition hands to a transaction. Encoded at once, so the fold may go on while it is written. */
-export interface Handout {
-  readonly owned: OpenPartition;
-  readonly move: Move;
+export interface Rows {
   readonly levels: readonly EncodedLevel[];
   readonly counts: Counts;
   /** By part of `OpenPartition.parts`; null when it has nothing to write. */
   readonly changes: readonly unknown[];
+}
+
+/** A partition's share of a transaction: where it moves to is known at once, its rows when they are collected. */
+export interface Outgoing<Partition extends OpenPartition = OpenPartition> {
+  readonly owned: Partition;
+  readonly move: Move;
+  readonly rows: Rows | Promise<Rows>;
+}
+/** One that is collected. */
+export interface Handout extends Outgoing {
+  readonly rows: Rows;
 }
 
 export interface PartitionWriterOptions {
@@ -62,7 +65,8 @@ const UNIQUE_VIOLATION = '23505';
 /**
  * Brings folded partitions into the database: rows, parts and offsets in one transaction. Knows nothing of Kafka: who
  * feeds `PartitionState.apply`, from the log or from the archive, decides what is written where `database` points.
- * The order for one transaction: `prepare`, then `collect` of each partition at once, then `write`; one at a time.
+ * The order for one transaction: `prepare`, then `collect` of each partition at once, then `write` (or `collectAll`
+ * beside `write`); one at a time.
  */
 export class PartitionWriter {
   private readonly options: PartitionWriterOptions;
@@ -148,7 +152,41 @@ export class PartitionWriter {
    * partition anew.
    */
   collect(owned: OpenPartition, now: number): Handout {
-    const { state, parts } = owned;
+    return { owned, move: moveOf(owned), rows: this.rowsOf(owned, now) };
+  }
+
+  /**
+   * As `collect` of one partition after the other, for a `write` that begins at once: between two of them, what is
+   * encoded goes out, so the database works meanwhile. The fold must wait until `done`.
+   */
+  collectAll<Partition extends OpenPartition>(
+    partitions: readonly Partition[],
+    now: number,
+  ): { outgoing: readonly (Outgoing<Partition> & { rows: Promise<Rows> })[]; done: Promise<void> } {
+    const coming = partitions.map((owned) => ({
+      owned,
+      move: moveOf(owned),
+      ...Promise.withResolvers<Rows>(),
+    }));
+    const work = async (): Promise<void> => {
+      try {
+        for (const { owned, resolve } of coming) {
+          await turn();
+          resolve(this.rowsOf(owned, now));
+        }
+      } catch (error) {
+        for (const { reject } of coming) reject(error);
+        throw error;
+      }
+    };
+    for (const { promise } of coming) promise.catch(() => undefined); // `done` tells it
+    return {
+      outgoing: coming.map(({ owned, move, promise: rows }) => ({ owned, move, rows })),
+      done: work(),
+    };
+  }
+
+  private rowsOf({ state, parts }: OpenPartition, now: number): Rows {
     const levels = Array.from({ length: LEVEL_COUNT }, (_, level) => ({
       added: new WindowRows(level, this.memory),
       changed: new WindowRows(level, this.memory),
@@ -161,27 +199,24 @@ export class PartitionWriter {
         for (const sink of sinks) sink.row(level, series, window, previous, stored);
       },
     });
-    const changes = parts.map((part) => part.collect(now));
-    const { partition, epoch, committed, writes } = owned;
-    const move = { partition, epoch, writes, expected: committed, position: positionOf(owned) };
-    return { owned, move, levels, counts: state.takeCounts(), changes };
+    return { levels, changes: parts.map((part) => part.collect(now)), counts: state.takeCounts() };
   }
 
   /**
-   * Writes handouts in one transaction. Throws `FencedError` when partitions are lost (nothing is written then),
-   * transient errors when nothing is known to be written; calling it again with the same handouts is safe, also when
-   * the first COMMIT did happen.
+   * Writes what was handed out in one transaction, new rows of the finest level while they are collected. Throws
+   * `FencedError` when partitions are lost (nothing is written then), transient errors when nothing is known to be
+   * written; calling it again with the same handouts is safe, also when the first COMMIT did happen.
    */
-  async write(handouts: readonly Handout[]): Promise<void> {
+  async write(outgoing: readonly Outgoing[]): Promise<void> {
     const { database, topic } = this.options;
-    const moves = handouts.map(({ move }) => move);
+    const moves = outgoing.map(({ move }) => move);
     if (!(this.inDoubt && (await areMoved(database, topic, moves)))) {
       try {
-        await this.transact(handouts, moves, false);
+        await this.transact(outgoing, moves, false);
       } catch (error) {
         if (sqlState(error) === UNIQUE_VIOLATION) {
           this.options.onRowsExisted?.();
-          await this.transact(handouts, moves, true);
+          await this.transact(outgoing, moves, true);
         } else {
           this.inDoubt = (error as { inDoubt?: boolean }).inDoubt === true || this.inDoubt;
           throw error;
@@ -189,31 +224,36 @@ export class PartitionWriter {
       }
     }
     this.inDoubt = false;
-    for (const { owned, move, levels, changes } of handouts) {
+    const collected = await Promise.all(outgoing.map(({ rows }) => rows));
+    for (const [i, { owned, move }] of outgoing.entries()) {
+      const { levels, changes } = collected[i] as Rows;
       owned.committed = move.position.nextOffset;
       owned.writes = move.writes + 1n;
       for (const { added, changed } of levels) {
         added.release();
         changed.release();
       }
-      changes.forEach((change, i) => {
-        if (change !== null) owned.parts[i]?.settled?.(change);
+      changes.forEach((change, part) => {
+        if (change !== null) owned.parts[part]?.settled?.(change);
       });
     }
   }
 
   private async transact(
-    handouts: readonly Handout[],
+    outgoing: readonly Outgoing[],
     moves: readonly Move[],
     merge: boolean,
   ): Promise<void> {
     const { database, topic, parts } = this.options;
     await database.transaction('writing windows', async (transaction) => {
       await movePartitions(transaction, topic, moves);
+      if (!merge) await copyNew(transaction, 0, newPanes(outgoing));
+      const handouts = await Promise.all(outgoing.map(({ rows }) => rows));
       for (let level = 0; level < LEVEL_COUNT; level++) {
         const added = handouts.map(({ levels }) => (levels[level] as EncodedLevel).added);
         const changed = handouts.map(({ levels }) => (levels[level] as EncodedLevel).changed);
-        await writeLevel(transaction, level, merge ? [] : added, merge ? [...added, ...changed] : changed);
+        const fresh = merge || level === 0 ? [] : added;
+        await writeLevel(transaction, level, fresh, merge ? [...added, ...changed] : changed);
       }
       for (const [i, part] of parts.entries()) {
         const changes = handouts.map((handout) => handout.changes[i]).filter((change) => change !== null);
@@ -223,20 +263,18 @@ export class PartitionWriter {
   }
 }
 
+async function* newPanes(outgoing: readonly Outgoing[]): AsyncGenerator<WindowRows> {
+  for (const { rows } of outgoing) yield ((await rows).levels[0] as EncodedLevel).added;
+}
+
 /** By level, epoch milliseconds. */
 async function expiredBefore(runner: Runner): Promise<number[]> {
   const expiry = await readExpiry(runner);
   return LEVELS.map(({ table }) => expiry.get(table)?.getTime() ?? Number.NEGATIVE_INFINITY);
 }
 
-function positionOf({ state, parts }: OpenPartition): Position {
-  const position = state.position();
-  let { replayOffset } = position;
-  for (const part of parts) {
-    const from = part.replayFrom?.();
-    if (from !== undefined && from < replayOffset) replayOffset = from;
-  }
-  return { ...position, replayOffset };
+function moveOf({ partition, epoch, committed, writes, state }: OpenPartition): Move {
+  return { partition, epoch, writes, expected: committed, position: state.position() };
 }
 
 /** Series whose rows are loaded at once: those of 100,000 series do not fit into the memory of the process. */

@@ -115,7 +115,7 @@ class Folder {
     const handout = this.#writer.collect(owned, idle ? 1e12 : 0);
     owned.state.takeBuried();
     await this.#writer.write([handout]);
-    this.late += handout.counts.late;
+    this.late += handout.rows.counts.late;
   }
 }
 

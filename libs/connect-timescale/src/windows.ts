@@ -20,9 +20,48 @@ function upsert(level: number): string {
 }
 
 /**
- * Writes the rows of one level within a transaction: new windows straight by COPY BINARY, the others by COPY into a
- * temporary table and one upsert that raises `revision`. No window may occur twice. An added window that has a row fails the transaction with
- * SQLSTATE 23505.
+ * Writes windows that were never written, by COPY BINARY straight into the table of their level, while they come. One
+ * that has a row fails the transaction with SQLSTATE 23505.
+ */
+export async function copyNew(
+  transaction: Transaction,
+  level: number,
+  rows: Iterable<WindowRows> | AsyncIterable<WindowRows>,
+): Promise<void> {
+  await copyRows(transaction, level, (LEVELS[level] as (typeof LEVELS)[number]).table, rows);
+}
+
+/** Sends no statement when there is no row. */
+async function copyRows(
+  transaction: Transaction,
+  level: number,
+  into: string,
+  rows: Iterable<WindowRows> | AsyncIterable<WindowRows>,
+): Promise<void> {
+  const chunks = tuplesOf(rows);
+  const first = await chunks.next();
+  if (first.done === true) return;
+  await transaction.copy(
+    `writing windows of level ${LEVELS[level]?.name}`,
+    `COPY ${into} (${columnsOf(level)}) FROM STDIN (FORMAT binary)`,
+    framed(first.value, chunks),
+  );
+}
+
+async function* tuplesOf(rows: Iterable<WindowRows> | AsyncIterable<WindowRows>): AsyncGenerator<Buffer> {
+  for await (const { tuples } of rows) yield* tuples;
+}
+
+async function* framed(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield COPY_HEADER;
+  yield first;
+  yield* rest;
+  yield COPY_TRAILER;
+}
+
+/**
+ * Writes the rows of one level within a transaction: new windows as `copyNew` does, the others by COPY into a
+ * temporary table and one upsert that raises `revision`. No window may occur twice.
  */
 export async function writeLevel(
   transaction: Transaction,
@@ -31,25 +70,14 @@ export async function writeLevel(
   changed: readonly WindowRows[],
 ): Promise<void> {
   const { name, table } = LEVELS[level] as (typeof LEVELS)[number];
-  const copy = async (into: string, rows: readonly WindowRows[]): Promise<number> => {
-    const filled = rows.filter(({ count }) => count > 0);
-    const count = filled.reduce((sum, one) => sum + one.count, 0);
-    if (count === 0) return 0;
-    await transaction.copy(
-      `writing ${count} windows of level ${name}`,
-      `COPY ${into} (${columnsOf(level)}) FROM STDIN (FORMAT binary)`,
-      [COPY_HEADER, ...filled.flatMap(({ tuples }) => tuples), COPY_TRAILER],
-    );
-    return count;
-  };
-  await copy(table, added);
+  await copyNew(transaction, level, added);
   if (changed.every(({ count }) => count === 0)) return;
   const doing = `merging windows of level ${name}`;
   await transaction.query(
     doing,
     `CREATE TEMPORARY TABLE IF NOT EXISTS staged_${table} (LIKE ${table} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS`,
   );
-  await copy(`pg_temp.staged_${table}`, changed);
+  await copyRows(transaction, level, `pg_temp.staged_${table}`, changed);
   await transaction.query(doing, upsert(level));
 }
 

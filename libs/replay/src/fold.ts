@@ -116,7 +116,8 @@ export class PartitionFold {
     await writer.prepare([this.owned], now);
     const handout = writer.collect(this.owned, now);
     this.owned.state.takeBuried(); // they are dead letters already
-    for (const key of Object.keys(this.counts) as (keyof Counts)[]) this.counts[key] += handout.counts[key];
+    for (const key of Object.keys(this.counts) as (keyof Counts)[])
+      this.counts[key] += handout.rows.counts[key];
     this.writing = writer.write([handout]);
     this.writing.catch(() => undefined); // told to whoever waits for it next
   }
