@@ -4,7 +4,7 @@ export { type DerivedCounts, type DerivedMetric, deriving } from './derived.ts';
 export * from './device-clock.ts';
 export * from './device-log.ts';
 export * from './device-sequence.ts';
-export { type NeededRows, openFloors, WindowEngine } from './engine.ts';
+export { openFloors, WindowEngine } from './engine.ts';
 export { type CountedReading, type ForcedReading, lateIdentity } from './forced.ts';
 export * from './levels.ts';
 export { isLineError } from './line.ts';

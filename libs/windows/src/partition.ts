@@ -1,11 +1,12 @@
 import type { Forced, LineHead, Reading } from '@weir/reading';
 import { ARRIVAL_TICK_MS, Arrivals } from './arrivals.ts';
-import { LATE, MERGED, type NeededRows, paneOf, WindowEngine } from './engine.ts';
+import { LATE, MERGED, paneOf, WindowEngine } from './engine.ts';
 import { type CountedReading, type ForcedReading, ForcedReadings, lateIdentity } from './forced.ts';
 import { alignDown } from './levels.ts';
 import { isLineError } from './line.ts';
 import { LineReader } from './line-reader.ts';
 import { Device, Devices, type Series } from './names.ts';
+import type { NeededRows } from './supplied-rows.ts';
 import {
   type BuriedLine,
   type Counts,
