@@ -11,6 +11,7 @@ import type {
   NewSilence,
   NotifierList,
   NotifierTest,
+  Pressure,
   Problem,
   Replay,
   ReplayList,
@@ -100,6 +101,7 @@ const device = (id: string): string => `/devices/${encodeURIComponent(id)}`;
 
 export const api = {
   status: (signal?: AbortSignal) => get<Status>('/status', {}, signal),
+  pressure: (signal?: AbortSignal) => get<Pressure>('/pressure', {}, signal),
   devices: (query: { q?: string; cursor?: string; limit?: number }, signal?: AbortSignal) =>
     get<DeviceList>('/devices', query, signal),
   summary: (id: string, site: string, signal?: AbortSignal) =>

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { AppContext } from '@weir/lifecycle';
+import { type AppContext, localUrl } from '@weir/lifecycle';
 import { gatewayEvents } from './events.ts';
 import { describeApi } from './http/documents.ts';
 import { limitRequests } from './http/limit.ts';
@@ -10,6 +10,7 @@ import { LiveHub } from './live/hub.ts';
 import { alerterUrls, openParts } from './parts.ts';
 import { answerCached } from './steps/answer-cached.ts';
 import { askLiveness } from './steps/ask-liveness.ts';
+import { askMonitor } from './steps/ask-monitor.ts';
 import { collectStatus } from './steps/collect-status.ts';
 import { feedLive } from './steps/feed-live.ts';
 
@@ -76,6 +77,7 @@ export async function startGateway(context: AppContext): Promise<void> {
         desk,
         subscriptions,
         liveness: askLiveness(alerterUrls(context)),
+        monitor: askMonitor([localUrl(context, 'lagMonitorHttp')]),
         silentAfter: config.gateway.silentAfter,
       });
     },

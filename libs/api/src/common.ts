@@ -37,6 +37,7 @@ export const PROBLEMS = {
   'database-away': 'The database does not answer, and nothing is cached for this question.',
   'upgrade-required': 'This address speaks WebSocket.',
   'alerter-away': 'No active alerter answers, and only it knows.',
+  'lag-monitor-away': 'No lag monitor answers, and only it knows.',
   'live-full': 'As many clients as configured are watching already.',
   internal: 'The gateway failed; its log has the details under this requestId.',
 } as const;

@@ -13,6 +13,6 @@ export async function collectView(folder: string): Promise<View> {
   const options = { dataDir: folder, portOffset: run.portOffset, progress: new Progress(realTerminal()) };
   const servers =
     run.servers === 'native' ? nativeServers({ ...options, onExit: () => {} }) : containerServers(options);
-  const [lines, figures] = await Promise.all([servers.status(), readFigures(run.portOffset)]);
-  return viewOf(run, lines, figures);
+  const [lines, said] = await Promise.all([servers.status(), readFigures(run.portOffset)]);
+  return viewOf(run, lines, said);
 }

@@ -26,6 +26,7 @@ function run(over: Partial<Run> = {}): Run {
     ...over,
   };
 }
+const NOBODY = { figures: null, bottleneck: null };
 const redis = { name: 'redis', title: 'Redis', state: 'ready', detail: '', pid: 7, ports: [7379] };
 const figures = {
   readingsPerSecond: 201,
@@ -44,9 +45,11 @@ const figures = {
 };
 
 test('the screen shows states, addresses with the port offset, figures and restarts', () => {
-  const text = renderScreen(viewOf(run(), [redis], figures), output, Date.parse(startedAt) + 65_000).join(
-    '\n',
-  );
+  const text = renderScreen(
+    viewOf(run(), [redis], { figures, bottleneck: null }),
+    output,
+    Date.parse(startedAt) + 65_000,
+  ).join('\n');
   assert.match(text, /^● Weir is running, up 1 m 5 s\n/);
   assert.match(text, /● Redis +ready +7379 {2}pid 7/);
   assert.match(text, /● edge +ready +pid 42 {2}2 restarts/);
@@ -56,16 +59,28 @@ test('the screen shows states, addresses with the port offset, figures and resta
   assert.match(text, /lag +aggregator 0, archiver – records/, 'unknown is not zero');
 });
 
+test('the screen names the hop that holds the others back', () => {
+  const bottleneck = {
+    hop: 'timescale' as const,
+    since: startedAt,
+    why: 'rule 3: it waits 95 % of the time',
+  };
+  const view = viewOf(run(), [redis], { figures, bottleneck });
+  const text = renderScreen(view, output, Date.parse(startedAt) + 12_000).join('\n');
+  assert.match(text, /held back by +timescale for 12\.0 s: rule 3: it waits 95 % of the time/);
+  assert.match(renderLine(view), /held back by timescale/);
+});
+
 test('one part that is not ready makes the whole degraded, and is named', () => {
   const waiting = { ...run().apps[0]!, state: 'waiting' as const, detail: 'kafka: not connected' };
-  const view = viewOf(run({ apps: [waiting] }), [redis], null);
+  const view = viewOf(run({ apps: [waiting] }), [redis], NOBODY);
   assert.equal(view.state, 'degraded');
   assert.match(
     renderLine(view),
     /^degraded · in – .* restarts 2 · not ready: edge waiting \(kafka: not connected\)$/,
   );
-  assert.equal(viewOf(run(), [{ ...redis, state: 'stopped' }], null).state, 'degraded');
-  assert.equal(viewOf(run({ state: 'starting' }), [], null).state, 'starting');
+  assert.equal(viewOf(run(), [{ ...redis, state: 'stopped' }], NOBODY).state, 'degraded');
+  assert.equal(viewOf(run({ state: 'starting' }), [], NOBODY).state, 'starting');
   assert.deepEqual(renderScreen(STOPPED, output), ['○ Weir is stopped']);
 });
 

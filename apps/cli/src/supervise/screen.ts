@@ -19,7 +19,7 @@ const rate = (value: number | null | undefined): string =>
 const count = (value: number | null | undefined): string =>
   value === null || value === undefined ? '–' : number(value);
 
-function figureRows(figures: View['figures']): readonly (readonly [string, string])[] {
+function figureRows({ figures, bottleneck }: View, now: number): readonly (readonly [string, string])[] {
   return [
     ['readings in', rate(figures?.readingsPerSecond)],
     ['acknowledged', `${rate(figures?.acknowledgedPerSecond)}, ${count(figures?.acknowledged)} in all`],
@@ -31,6 +31,14 @@ function figureRows(figures: View['figures']): readonly (readonly [string, strin
     ['lag', `aggregator ${count(figures?.lag)}, archiver ${count(figures?.archiveLag)} records`],
     ['dead letters', count(figures?.deadLetters)],
     ['firing alerts', count(figures?.firingAlerts)],
+    ...(bottleneck === null
+      ? []
+      : [
+          [
+            'held back by',
+            `${bottleneck.hop} for ${seconds(now - Date.parse(bottleneck.since))}: ${bottleneck.why}`,
+          ] as const,
+        ]),
     ['connections', `${count(figures?.connections)} MQTT, ${count(figures?.liveClients)} live`],
   ];
 }
@@ -75,7 +83,7 @@ export function renderScreen(view: View, output: Output, now = Date.now()): stri
     lines.push(`  ${(ADDRESS_TITLES[name] ?? name).padEnd(27)} ${output.style('cyan', address)}`);
   }
   lines.push('', output.style('dim', 'Figures'));
-  for (const [name, value] of figureRows(view.figures)) lines.push(`  ${name.padEnd(27)} ${value}`);
+  for (const [name, value] of figureRows(view, now)) lines.push(`  ${name.padEnd(27)} ${value}`);
   return lines;
 }
 
@@ -97,6 +105,7 @@ export function renderLine(view: View): string {
     `objects ${count(figures?.objectsArchived)}`,
     `lag ${count(figures?.lag)}`,
     `dead letters ${count(figures?.deadLetters)}`,
+    ...(view.bottleneck === null ? [] : [`held back by ${view.bottleneck.hop}`]),
     ...(restarts === 0 ? [] : [`restarts ${restarts}`]),
     ...(trouble.length === 0 ? [] : [`not ready: ${trouble.join(', ')}`]),
   ];

@@ -1,4 +1,4 @@
-import type { Status } from '@weir/api';
+import type { Pressure, Status } from '@weir/api';
 import { edgePortOffset, PORTS } from '@weir/topology';
 import type { AppLine, Run } from './run-file.ts';
 
@@ -21,6 +21,8 @@ export interface View {
   readonly addresses: Readonly<Record<string, string>>;
   /** Of the gateway; null while it does not answer. */
   readonly figures: Status['figures'] | null;
+  /** The hop that holds the others back, and since when; null: none, or nobody knows. */
+  readonly bottleneck: Pressure['bottleneck'];
 }
 
 const FIGURES_DEADLINE_MS = 1_500;
@@ -42,18 +44,31 @@ export function addressesOf(portOffset: number, edges = 1): Record<string, strin
   };
 }
 
-/** The gateway's own figures; null when it does not answer in time. */
-export async function readFigures(portOffset: number): Promise<Status['figures'] | null> {
+/** What the gateway says; null when it does not answer in time. */
+async function ask<T>(portOffset: number, path: string): Promise<T | null> {
   try {
-    const url = `http://127.0.0.1:${PORTS.gateway + portOffset}/api/v1/status`;
+    const url = `http://127.0.0.1:${PORTS.gateway + portOffset}/api/v1${path}`;
     const response = await fetch(url, { signal: AbortSignal.timeout(FIGURES_DEADLINE_MS) });
-    return response.ok ? ((await response.json()) as Status).figures : null;
+    return response.ok ? ((await response.json()) as T) : null;
   } catch {
     return null;
   }
 }
 
-export function viewOf(run: Run, servers: readonly ServerLine[], figures: Status['figures'] | null): View {
+/** The gateway's own figures, and the bottleneck that it knows of. */
+export async function readFigures(portOffset: number): Promise<Pick<View, 'figures' | 'bottleneck'>> {
+  const [status, pressure] = await Promise.all([
+    ask<Status>(portOffset, '/status'),
+    ask<Pressure>(portOffset, '/pressure'),
+  ]);
+  return { figures: status?.figures ?? null, bottleneck: pressure?.bottleneck ?? null };
+}
+
+export function viewOf(
+  run: Run,
+  servers: readonly ServerLine[],
+  said: Pick<View, 'figures' | 'bottleneck'>,
+): View {
   const whole =
     servers.every(({ state }) => state === 'ready') && run.apps.every(({ state }) => state === 'ready');
   return {
@@ -63,7 +78,7 @@ export function viewOf(run: Run, servers: readonly ServerLine[], figures: Status
     servers,
     apps: run.apps,
     addresses: addressesOf(run.portOffset, run.edges),
-    figures,
+    ...said,
   };
 }
 
@@ -75,4 +90,5 @@ export const STOPPED: View = {
   apps: [],
   addresses: {},
   figures: null,
+  bottleneck: null,
 };

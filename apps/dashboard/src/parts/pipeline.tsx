@@ -4,6 +4,7 @@ import { figure, rate } from '../format.ts';
 import { status } from '../state.ts';
 import { StateMark } from './icons.tsx';
 import { LINKS, Links } from './links.tsx';
+import { PressureStrip } from './pressure.tsx';
 
 /** Shown before the first answer, so that the picture does not jump when it comes. */
 const NAMES: Readonly<Record<StageId, string>> = {
@@ -18,6 +19,7 @@ const NAMES: Readonly<Record<StageId, string>> = {
   rabbitmq: 'RabbitMQ',
   alerter: 'Alerter',
   live: 'Live',
+  'dead-letters': 'Dead letters',
 };
 const ORDER = Object.keys(NAMES) as StageId[];
 
@@ -41,6 +43,7 @@ export function Pipeline() {
           ))}
         </ol>
       </div>
+      <PressureStrip />
       {open !== undefined && <Detail stage={open} />}
       {wrong.length > 0 && (
         <ul class="wrong" aria-label="Stages that need a look">

@@ -17,6 +17,7 @@ const STATUS: Readonly<Record<ProblemCode, number>> = {
   'rate-limited': 429,
   'database-away': 503,
   'alerter-away': 503,
+  'lag-monitor-away': 503,
   'live-full': 503,
   internal: 500,
 };

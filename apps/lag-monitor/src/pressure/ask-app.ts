@@ -1,6 +1,6 @@
 import type { CallView, HopName } from '@weir/api';
 import { type MetricsPage, parseMetrics } from '@weir/observe';
-import { type AppKind, DRAINS, type DrainSample, type Sample } from '@weir/pressure';
+import { type AppKind, DRAINS, type DrainSample, type Process, type Sample } from '@weir/pressure';
 
 /** An app that is slow with its metrics is slow; without an answer by then it counts as silent. */
 const DEADLINE_MS = 1_500;
@@ -28,6 +28,13 @@ const NAMES = new Set([
 export interface Answer {
   readonly sample: Sample;
   readonly page: MetricsPage | null;
+}
+
+/** One app as it was seen lately. */
+export interface Seen extends Process {
+  readonly samples: Sample[];
+  /** Of the newest sample, and of one about a window before it. */
+  pages: { readonly at: number; readonly page: MetricsPage }[];
 }
 
 /** Asks an app for its metrics; never rejects. */

@@ -1,6 +1,6 @@
 import { HOPS, type HopName, type HopView } from '@weir/api';
 import { DRAINS, sharesOf } from '@weir/pressure';
-import type { Seen } from './watch.ts';
+import type { Seen } from './ask-app.ts';
 
 const STATES = ['free', 'throttled', 'blocked'] as const;
 

@@ -49,7 +49,7 @@ export function watchPressure(context: AppContext): void {
 }
 
 /** Where the apps answer: as the settings say, else one of each kind beside this process. */
-function addresses(context: AppContext): { app: AppKind; url: string }[] {
+export function addresses(context: AppContext): { app: AppKind; url: string }[] {
   const named = context.config.lagMonitor.apps.map((one) => {
     const [app, url] = one.split('=', 2) as [AppKind, string];
     return { app, url: url.replace(/\/$/, '') };

@@ -3,15 +3,13 @@ import type { MetricsPage } from '@weir/observe';
 import {
   type AppKind,
   BottleneckTracker,
-  type Process,
-  type Sample,
   suspectsOf,
   type Throttle,
   ThrottleController,
   type ThrottleSettings,
   WINDOW_MS,
 } from '@weir/pressure';
-import { type Answer, askApp, callsOf } from './ask-app.ts';
+import { type Answer, askApp, callsOf, type Seen } from './ask-app.ts';
 import { describeHops, rateOf } from './describe-hops.ts';
 import type { PressureEvents } from './events.ts';
 
@@ -26,13 +24,6 @@ export interface WatchOptions {
   readonly throttle: ThrottleSettings & { readonly mode: Pressure['throttle']['mode'] };
   /** Tells the edges; may reject when RabbitMQ is away. */
   readonly tell: (ratePerSecond: number | null) => Promise<void>;
-}
-
-/** One app as it was seen lately. */
-export interface Seen extends Process {
-  readonly samples: Sample[];
-  /** Of the newest sample, and of one about a window before it. */
-  pages: { readonly at: number; readonly page: MetricsPage }[];
 }
 
 /** Asks every app, names the hop that holds the others back, and tells edges to send less while the windows are behind. */

@@ -6,6 +6,7 @@ import type { CommandStore } from '../../commands/store.ts';
 import type { LiveHub } from '../../live/hub.ts';
 import type { AnswerCached } from '../../steps/answer-cached.ts';
 import type { AskLiveness } from '../../steps/ask-liveness.ts';
+import type { AskMonitor } from '../../steps/ask-monitor.ts';
 import type { StatusCollector } from '../../steps/collect-status.ts';
 import type { AlertingStore } from '../../store/alerting.ts';
 import type { LetterStore } from '../../store/letters.ts';
@@ -21,6 +22,7 @@ export interface RouteParts {
   /** Somebody changed what answers of this kind (the first part of a question's key) show: every gateway asks anew. */
   readonly changed: (what: string) => void;
   readonly liveness: AskLiveness;
+  readonly monitor: AskMonitor;
   readonly status: StatusCollector;
   readonly hub: LiveHub;
   readonly replays: ReplayStore;

@@ -1,7 +1,7 @@
 import * as api from '@weir/api';
 import { errors, type RouteGroup, typed } from './parts.ts';
 
-export const pipelineRoutes: RouteGroup = (app, { status }) => {
+export const pipelineRoutes: RouteGroup = (app, { status, monitor }) => {
   typed(app).route({
     method: 'GET',
     url: '/status',
@@ -15,6 +15,22 @@ export const pipelineRoutes: RouteGroup = (app, { status }) => {
     handler: async (_request, reply) => {
       reply.header('cache-control', 'no-store');
       return status.current();
+    },
+  });
+  typed(app).route({
+    method: 'GET',
+    url: '/pressure',
+    schema: {
+      tags: ['pipeline'],
+      summary: 'Which hop holds the others back, and how each hop fares',
+      description:
+        'Buffers, policies, states and rates of every hop; the bottleneck and since when; what edges are told to send ' +
+        'while the windows are behind; deadlines, limits and breakers of outside calls.',
+      response: { 200: api.pressure, ...errors },
+    },
+    handler: async (_request, reply) => {
+      reply.header('cache-control', 'no-store');
+      return monitor('/pressure', api.pressure);
     },
   });
 };
