@@ -1,4 +1,5 @@
 import type { AppContext } from '@weir/lifecycle';
+import { startLag } from './lag/start-lag.ts';
 import { openParts } from './parts.ts';
 import { watchPressure } from './pressure/index.ts';
 
@@ -7,6 +8,7 @@ import { watchPressure } from './pressure/index.ts';
  */
 export async function startFlow(context: AppContext): Promise<void> {
   const parts = openParts(context);
+  startLag(context, parts);
   watchPressure(context);
   parts.lead();
 }

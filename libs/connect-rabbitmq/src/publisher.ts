@@ -176,6 +176,7 @@ export function openPublisher(options: PublisherOptions): Publisher {
         persistent: message.persistent ?? true,
         contentType: message.contentType,
         correlationId: String(seq), // ties a returned message to its batch
+        timestamp: Math.floor(Date.now() / 1_000), // seconds, by [AMQP-0-9-1 4.2.5.4]
         ...(message.headers === undefined ? {} : { headers: message.headers }),
         ...(message.messageId === undefined ? {} : { messageId: message.messageId }),
         ...(message.expiresMs === undefined ? {} : { expiration: message.expiresMs }),

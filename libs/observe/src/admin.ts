@@ -16,8 +16,12 @@ export interface AdminOptions {
   readonly questions?: ReadonlyMap<string, Question>;
 }
 
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
 /** Answers a GET; `body` is sent as JSON. */
-export type Question = (query: URLSearchParams) => { readonly status: number; readonly body: unknown };
+export type Question = (query: URLSearchParams) => Answer | Promise<Answer>;
 
 /** `/livez`, `/readyz`, `/metrics` and `/version`; false when the path is none of these. */
 export function adminHandler(
@@ -58,9 +62,12 @@ export function adminHandler(
         json(response, 200, { app: options.app, version: options.version, node: process.version });
         return true;
       default: {
-        const answer = options.questions?.get(path)?.(new URLSearchParams(query));
-        if (answer === undefined) return false;
-        json(response, answer.status, answer.body);
+        const question = options.questions?.get(path);
+        if (question === undefined) return false;
+        Promise.resolve(question(new URLSearchParams(query))).then(
+          ({ status, body }) => json(response, status, body),
+          (error: unknown) => json(response, 500, { error: errorMessage(error) }),
+        );
         return true;
       }
     }

@@ -1,57 +1,51 @@
 import { z } from 'zod';
 import { duration, flag, lifetime, names, whole } from '../units.ts';
+import { pressureSettings } from './pressure.ts';
 
-const throttle = z
+const group = z.strictObject({
+  name: z.string().min(1).max(255).describe('Kafka group or RabbitMQ queue; * at the end stands for any end'),
+  allowedLag: duration().optional().describe('Instead of lagMonitor.allowedLag'),
+  stopAfter: duration().optional().describe('Instead of lagMonitor.stopAfter'),
+  stallAfter: duration().optional().describe('Instead of lagMonitor.stallAfter'),
+});
+
+export const lagMonitorSection = z
   .strictObject({
-    mode: z
-      .enum(['on', 'dry-run', 'off'])
-      .default('on')
+    interval: duration().prefault('5s').describe('Time between two measurements'),
+    deadline: duration()
+      .prefault('4s')
+      .describe('Time that a server has to answer a measurement; without an answer the verdict is UNKNOWN'),
+    watch: names()
+      .prefault(['*'])
       .describe(
-        'Whether edges are told to send less to Kafka while the windows are behind; dry-run: only shown',
+        'Kafka groups and RabbitMQ queues that are watched; * at the end of a name stands for any end',
       ),
-    lag: duration().prefault('10s').describe('Time lag of the windows that is kept under overload'),
-    recovery: duration().prefault('20s').describe('Time in which what is above it is to be worked off'),
+    ignore: names().prefault([]).describe('Those of them that are not watched'),
+    allowedLag: duration()
+      .prefault('60s')
+      .describe('Time lag that is in order; beyond it a group or queue is WARN or ERR'),
+    stopAfter: duration()
+      .prefault('10s')
+      .describe('How long nobody may consume while something waits before it is STOP'),
+    stallAfter: duration()
+      .prefault('10s')
+      .describe('How long nothing may be committed or acknowledged while something waits before it is STALL'),
+    hold: duration()
+      .prefault('10s')
+      .describe('How long WARN, ERR or REWIND must last before it is the verdict'),
+    clear: duration().prefault('15s').describe('How long it must be better before the verdict says so'),
+    lossMargin: duration()
+      .prefault('1h')
+      .describe('Time until retention deletes a waiting record, below which it is ERR'),
+    groups: z
+      .array(group)
+      .default([])
+      .describe('Other limits for some of them: name, allowedLag, stopAfter, stallAfter'),
+    maxPartitions: whole(100, 1_000_000)
+      .default(20_000)
+      .describe('Partitions of groups watched at most; more are counted and not watched'),
+    history: lifetime().prefault('7d').describe('How long measurements are kept'),
+    alerts: flag().default(true).describe('Whether verdicts become alerts'),
+    ...pressureSettings,
   })
   .prefault({});
-
-const APP = /^(edge|aggregator|archiver|alerter)=https?:\/\/[^,\s]+$/;
-
-const settings = {
-  interval: duration().prefault('5s').describe('Time between two measurements'),
-  deadline: duration()
-    .prefault('4s')
-    .describe('Time that a server has to answer a measurement; without an answer the verdict is unknown'),
-  ignore: names()
-    .prefault([])
-    .describe(
-      'Kafka groups and RabbitMQ queues that are not watched: names, or beginnings with * at the end',
-    ),
-  allowedLag: duration()
-    .prefault('60s')
-    .describe('Time lag that is in order; beyond it a group or queue is at least WARN'),
-  stopAfter: duration()
-    .prefault('15s')
-    .describe('How long nobody may consume while something waits before it is STOP'),
-  stallAfter: duration()
-    .prefault('15s')
-    .describe('How long nothing may be committed or acknowledged while something waits before it is STALL'),
-  hold: duration().prefault('10s').describe('How long a WARN or ERR must last before it is the verdict'),
-  clear: duration().prefault('15s').describe('How long it must be better before the verdict says so'),
-  history: lifetime().prefault('7d').describe('How long measurements are kept'),
-  apps: names()
-    .refine(
-      (apps) => apps.every((app) => APP.test(app)),
-      'expected "edge=http://host:port", with commas between',
-    )
-    .prefault([])
-    .describe(
-      'Admin addresses of all apps, such as edge=http://host:8081, with commas between; empty: one of each on this host',
-    ),
-  throttle,
-  alerts: flag().default(true).describe('Whether verdicts become alerts'),
-  maxPartitions: whole(100, 1_000_000)
-    .default(20_000)
-    .describe('Partitions of groups watched at most; more are counted and not watched'),
-};
-
-export const lagMonitorSection = z.strictObject(settings).prefault({});
