@@ -1,3 +1,10 @@
 export { Fleet, type FleetOptions, type RecordedDevice } from './fleet/fleet.ts';
 export { seeded } from './fleet/random.ts';
 export type { FleetFigures } from './fleet/stats.ts';
+export { type Second, workersFor } from './open/send.ts';
+export type { FleetReport } from './report/report.ts';
+export { parseThreshold } from './report/thresholds.ts';
+export { type FleetRunOptions, offeredAt, runFleet } from './run-fleet.ts';
+export { connectionCount } from './scenario/fleet-plan.ts';
+export { loadScenario, type Scenario, scaled, scenarioNames } from './scenario/schema.ts';
+export { SINKS, type SinkName } from './sinks/tally.ts';

@@ -67,3 +67,21 @@ export function subscriptionQueue(id: string, pattern: string, bounds: Subscript
     bindings,
   };
 }
+
+/** Messages and bytes that may wait in a fleet's queue; what is beyond them pushes the oldest out. */
+export const FLEET_QUEUE = { messages: 200_000, bytes: 256 << 20, expiresMs: 60_000 } as const;
+
+/** Everything that a fleet publishes, for the fleet itself to count; gone a minute after its reader. */
+export function fleetQueue(run: string, sites: readonly string[]): Queue {
+  return {
+    name: `weir.fleet.${run}`,
+    arguments: {
+      'x-queue-type': 'classic',
+      'x-max-length': FLEET_QUEUE.messages,
+      'x-max-length-bytes': FLEET_QUEUE.bytes,
+      'x-overflow': 'drop-head',
+      'x-expires': FLEET_QUEUE.expiresMs,
+    },
+    bindings: sites.map((site) => ({ exchange: EXCHANGES.telemetry.name, key: `telemetry.*.${site}.#` })),
+  };
+}

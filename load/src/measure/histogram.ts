@@ -83,16 +83,24 @@ export class Histogram {
 
   /** Everything in it, which is empty afterwards. */
   take(): Packed {
-    const packed = [this.#sum, this.#max];
-    for (let cell = 0; this.#count > 0 && cell < CELLS; cell++) {
-      const count = this.#counts[cell] as number;
-      if (count === 0) continue;
-      packed.push(cell, count);
-      this.#count -= count;
-      this.#counts[cell] = 0;
-    }
+    const packed = this.#packed();
+    this.#counts.fill(0);
+    this.#count = 0;
     this.#sum = 0;
     this.#max = 0;
+    return packed;
+  }
+
+  merge(other: Histogram): this {
+    return this.add(other.#packed());
+  }
+
+  #packed(): Packed {
+    const packed = [this.#sum, this.#max];
+    for (let cell = 0; cell < CELLS; cell++) {
+      const count = this.#counts[cell] as number;
+      if (count > 0) packed.push(cell, count);
+    }
     return packed;
   }
 

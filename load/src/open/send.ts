@@ -8,8 +8,8 @@ import { classesOf, connectionCount, deviceNames, type RunPlace } from '../scena
 import type { Scenario } from '../scenario/schema.ts';
 import {
   type Assignment,
-  type Counter,
   COUNTERS,
+  type Counter,
   type Counts,
   type FromWorker,
   noCounts,
@@ -223,8 +223,7 @@ export async function sendFleet(options: SendOptions): Promise<SentFleet> {
     const seconds = now();
     onSecond(collector.second(seconds));
     const names = classesOf(scenario).map(({ name }) => name);
-    const sumOf = (i: number) =>
-      collector.ticks.reduce((sum, tick) => sum + (tick?.acknowledged[i] ?? 0), 0);
+    const sumOf = (i: number) => collector.ticks.reduce((sum, tick) => sum + (tick?.acknowledged[i] ?? 0), 0);
     return {
       startAt,
       seconds,
@@ -257,7 +256,8 @@ async function end(child: ChildProcess): Promise<void> {
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => late.reject(new WeirError('WEIR_TIMEOUT', 'fatal', `The senders were not ready in ${ms / 1000} s.`)),
+    () =>
+      late.reject(new WeirError('WEIR_TIMEOUT', 'fatal', `The senders were not ready in ${ms / 1000} s.`)),
     ms,
   );
   try {

@@ -1,31 +1,19 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fleet, type FleetFigures, type FleetOptions } from '@weir/load';
 import { PORTS } from '@weir/topology';
 import { Command } from 'commander';
 import { demoMachine } from '../demo.ts';
 import { durationMs, numberWithin, wholeWithin } from '../duration.ts';
+import { secretsFrom } from '../fleet/load-options.ts';
+import { tellTrouble } from '../fleet/trouble.ts';
 import { serveFleet } from '../fleet-metrics.ts';
 import { number, Output, seconds, type Terminal } from '../output.ts';
 import { dataFolder } from '../paths.ts';
-import { effectiveConfig, usage } from '../settings.ts';
+import { effectiveConfig } from '../settings.ts';
+import { loadCommand } from './fleet-load.ts';
 
 const REPORT_MS = 10_000;
 const REFRESH_MS = 500;
-const TROUBLE_MS = 5_000;
-
-function secretsFrom(file: string): Map<string, string> {
-  const secrets = new Map<string, string>();
-  for (const [i, line] of readFileSync(file, 'utf8').split('\n').entries()) {
-    if (line.trim() === '') continue;
-    const { device, secret } = JSON.parse(line) as { device?: unknown; secret?: unknown };
-    if (typeof device !== 'string' || typeof secret !== 'string') {
-      throw usage(`Reading ${file}: line ${i + 1} needs "device" and "secret".`);
-    }
-    secrets.set(device, secret);
-  }
-  return secrets;
-}
 
 function describe(figures: FleetFigures, rate: number): string {
   const { devices, connected, sent, acknowledged, buffered, dropped, reconnects, refused, ackMs } = figures;
@@ -83,27 +71,14 @@ function fleetOptions(options: RunOptions, edgePort: number): FleetOptions {
   };
 }
 
-/** Tells each kind of trouble at most every few seconds, with the number of devices that had it. */
-function troubleTeller(output: Output): (device: string, message: string) => void {
-  let waiting = 0;
-  let last = Number.NEGATIVE_INFINITY;
-  return (_device, message) => {
-    waiting++;
-    if (performance.now() - last < TROUBLE_MS) return;
-    last = performance.now();
-    const others = waiting > 1 ? ` (and ${waiting - 1} more devices had trouble)` : '';
-    waiting = 0;
-    output.note(`${message}${others}`);
-  };
-}
-
 async function run(terminal: Terminal, options: RunOptions): Promise<void> {
   const output = new Output(terminal, options.json);
   const config = effectiveConfig(options.data);
   const wanted = fleetOptions(options, PORTS.mqtt + config.ports.offset);
   const durationLimit =
     options.duration === undefined ? undefined : durationMs('--duration', options.duration);
-  const fleet = new Fleet({ ...wanted, onTrouble: troubleTeller(output) });
+  const trouble = tellTrouble((text) => output.note(text));
+  const fleet = new Fleet({ ...wanted, onTrouble: (_device, message) => trouble(message) });
   const server =
     options.metrics === true
       ? await serveFleet(fleet, PORTS.fleetHttp + config.ports.offset, config.ports.host)
@@ -151,12 +126,12 @@ async function run(terminal: Terminal, options: RunOptions): Promise<void> {
 }
 
 export function fleetCommand(terminal: Terminal): Command {
-  const command = new Command('fleet').description('virtual devices').addHelpText(
+  const command = new Command('fleet').description('virtual devices, and load tests with them').addHelpText(
     'after',
     `
 Examples:
   $ weir fleet run --devices 100 --duration 60s
-  $ weir fleet run --help`,
+  $ weir fleet load smoke`,
   );
   command
     .command('run')
@@ -190,5 +165,6 @@ A device buffers while the edge is away, backs off with full jitter, and sends w
 again with the same ts and seq. Sequence numbers never repeat, also after kill -9.`,
     )
     .action((options: RunOptions) => run(terminal, options));
+  command.addCommand(loadCommand(terminal));
   return command;
 }
