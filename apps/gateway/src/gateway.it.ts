@@ -313,7 +313,8 @@ test('the status shows parts that do not answer as down, and never fails', async
   );
   const stateOf = Object.fromEntries(said.stages.map(({ id, state }) => [id, state]));
   // Only the servers run here, and the gateway.
-  for (const id of ['edge', 'aggregator', 'archiver', 'alerter']) assert.equal(stateOf[id], 'down', id);
+  for (const id of ['edge', 'aggregator', 'archiver', 'alerter', 'dead-letters'])
+    assert.equal(stateOf[id], 'down', id);
   for (const id of ['devices', 'spool']) assert.equal(stateOf[id], 'unknown', id);
   for (const id of ['kafka', 'rabbitmq', 'minio', 'timescale', 'live']) assert.equal(stateOf[id], 'ok', id);
   assert.equal(said.state, 'down');

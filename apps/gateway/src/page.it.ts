@@ -64,7 +64,7 @@ test('the figures and the live chart move, every stage has its state in words', 
     what: 'the total to grow',
   });
   await page.locator('[data-stage="edge"] .state', { hasText: 'OK' }).waitFor();
-  assert.equal(await page.locator('[data-stage]').count(), 11);
+  assert.equal(await page.locator('[data-stage]').count(), 12);
   await page.locator('[data-stage="archiver"] .state', { hasText: 'Down' }).waitFor();
   await page
     .locator('.wrong', { hasText: 'The archiver does not answer: nothing listens on its port.' })

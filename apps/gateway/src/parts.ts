@@ -123,6 +123,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
       aggregator: app('aggregatorHttp'),
       archiver: app('archiverHttp'),
       alerter: app('alerterHttp'),
+      deadLetters: app('deadLettersHttp'),
       kafka,
       rabbitmq: () => queueDepths(config.rabbitmq.managementUrl, vhostOf(config.rabbitmq.url)),
       timescale: async () => ({ firingAlerts: await store.firingAlerts() }),

@@ -13,6 +13,7 @@ export const STAGES = [
   'rabbitmq',
   'alerter',
   'live',
+  'dead-letters',
 ] as const;
 export type StageId = (typeof STAGES)[number];
 
@@ -56,7 +57,9 @@ export const status = z
       bytesArchived: count,
       lag: count.describe('Kafka records that the aggregator has not committed'),
       archiveLag: count.describe('Kafka records that the archiver has not committed'),
-      deadLetters: count.describe('Dead letters kept, in Kafka and in RabbitMQ'),
+      deadLetters: count.describe(
+        'Dead letters that nobody has dealt with yet; while their app does not answer, those in Kafka and RabbitMQ',
+      ),
       firingAlerts: count,
       connections: count.describe('MQTT connections'),
       liveClients: count.describe('WebSocket clients of this gateway'),

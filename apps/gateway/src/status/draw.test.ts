@@ -21,6 +21,7 @@ function snapshot(at: number, edgeLines: string, more: Partial<Snapshot> = {}): 
     aggregator: view('# TYPE weir_windows_written_total counter\n'),
     archiver: view(''),
     alerter: view(''),
+    deadLetters: view(''),
     kafka: {
       ok: true,
       value: { written: 10, partitions: 12, aggregator: group, archiver: group, deadLetters: 0 },
@@ -107,7 +108,10 @@ test('lag, readiness, dead letters and a lost cache are degraded, each with its 
       archiver: { lag: null, worst: null },
     },
   } as const;
-  const queue = { unacked: 0, bytes: 0, consumers: 0, publishRate: 0, deliverRate: 0 };
+  const queue = {
+    ...{ unacked: 0, bytes: 0, consumers: 0, publishRate: 0, deliverRate: 0 },
+    ...{ done: 0, headAt: null, type: 'quorum', exclusive: false, arguments: {} },
+  };
   const reading = snapshot(1, '', {
     kafka,
     alerter: view('', ['database: away']),
@@ -129,6 +133,27 @@ test('lag, readiness, dead letters and a lost cache are degraded, each with its 
   assert.equal(state, 'degraded');
   assert.equal(figures.deadLetters, 5);
   assert.equal(figures.archiveLag, null);
+});
+
+test('dead letters: what is open in the index is the figure, and their app has a stage of its own', () => {
+  const page =
+    '# TYPE weir_dlq_depth gauge\nweir_dlq_depth{source="mqtt",reason="late"} 4\nweir_dlq_depth{source="kafka",reason="late"} 3\n' +
+    '# TYPE weir_dlq_oldest_age_seconds gauge\nweir_dlq_oldest_age_seconds{source="mqtt",reason="late"} 60\nweir_dlq_oldest_age_seconds{source="kafka",reason="late"} 90\n';
+  const reading = snapshot(1, '', { deadLetters: view(page) });
+  const { state, figures } = stageOf(reading, 'dead-letters');
+  assert.equal(state, 'ok');
+  assert.deepEqual(
+    figures.map(({ name, value }) => [name, value]),
+    [
+      ['open', 7],
+      ['oldest', 90],
+      ['replays', null],
+    ],
+  );
+  assert.equal(drawStatus(reading, null).figures.deadLetters, 7);
+  const gone = snapshot(1, '', { deadLetters: away });
+  assert.equal(stageOf(gone, 'dead-letters').state, 'down');
+  assert.equal(drawStatus(gone, null).figures.deadLetters, 0, 'what the brokers have');
 });
 
 test('what the archiver holds for its next object is no lag; what waits too long or is not read is', () => {

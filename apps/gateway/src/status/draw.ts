@@ -69,7 +69,7 @@ export function drawStatus(now: Reading, before: Reading | null): Picture {
   const { snapshot, numbers } = now;
   const rate = (name: NumberName): number | null => rateOf(name, now, before);
   const stages = drawStages(snapshot, numbers, rate);
-  const deadLetters = addKnown(numbers.kafkaDeadLetters, numbers.queueDeadLetters);
+  const deadLetters = numbers.openLetters ?? addKnown(numbers.kafkaDeadLetters, numbers.queueDeadLetters);
   return {
     at: new Date(now.snapshot.at).toISOString(),
     state: worst(stages),
@@ -232,6 +232,25 @@ function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number 
       rate: rate('delivered'),
       rateUnit: 'readings/s',
       figures: [figure('watching', s.live.clients)],
+    },
+    {
+      id: 'dead-letters',
+      name: 'Dead letters',
+      verdict: judge(
+        s.deadLetters,
+        'The app of the dead letters',
+        [unready(s.deadLetters)],
+        n.openLetters === 0
+          ? 'Nothing that failed waits for somebody.'
+          : 'Keeps what failed, whatever stage it failed in, until somebody deals with it.',
+      ),
+      rate: rate('indexed'),
+      rateUnit: 'letters/s',
+      figures: [
+        figure('open', n.openLetters),
+        figure('oldest', n.oldestLetter, 's'),
+        figure('replays', n.replays),
+      ],
     },
   ];
   return stages.map(({ verdict, ...rest }) => ({ ...rest, ...verdict }));

@@ -46,6 +46,13 @@ export interface Numbers {
   readonly queued: number | null;
   readonly queueDeadLetters: number | null;
   readonly delivered: number | null;
+  /** Dead letters in the index. */
+  readonly indexed: number | null;
+  /** Those that nobody has dealt with. */
+  readonly openLetters: number | null;
+  /** Time since the oldest of them failed first, seconds. */
+  readonly oldestLetter: number | null;
+  readonly replays: number | null;
 }
 export type NumberName = keyof Numbers;
 
@@ -56,6 +63,7 @@ export function numbersOf(snapshot: Snapshot): Numbers {
   const aggregator = page(snapshot.aggregator);
   const archiver = page(snapshot.archiver);
   const alerter = page(snapshot.alerter);
+  const letters = page(snapshot.deadLetters);
   const kafka = snapshot.kafka.ok ? snapshot.kafka.value : null;
   const queues = snapshot.rabbitmq.ok ? snapshot.rabbitmq.value : null;
   const ledger = (from: MetricsPage | null, labels: Record<string, string>) =>
@@ -97,6 +105,10 @@ export function numbersOf(snapshot: Snapshot): Numbers {
     queued: queues === null ? null : total(queues, (queue) => !isDeadLetterQueue(queue)),
     queueDeadLetters: queues === null ? null : total(queues, isDeadLetterQueue),
     delivered: snapshot.live.delivered,
+    indexed: letters?.sum('weir_dlq_indexed_total') ?? null,
+    openLetters: letters?.sum('weir_dlq_depth') ?? null,
+    oldestLetter: letters === null ? null : oldest(letters),
+    replays: letters?.sum('weir_dlq_replays_active') ?? null,
   };
 }
 
@@ -106,6 +118,11 @@ function sumKnown(a: number | null, b: number | null): number | null {
 
 function page(probe: Probe<{ readonly metrics: MetricsPage }>): MetricsPage | null {
   return probe.ok ? probe.value.metrics : null;
+}
+
+function oldest(letters: MetricsPage): number | null {
+  const ages = letters.samples('weir_dlq_oldest_age_seconds').map(({ value }) => value);
+  return ages.length === 0 ? null : Math.max(...ages);
 }
 
 function isDeadLetterQueue({ name }: QueueDepth): boolean {

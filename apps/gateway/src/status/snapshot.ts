@@ -28,6 +28,7 @@ export interface Snapshot {
   readonly aggregator: Probe<AppView>;
   readonly archiver: Probe<AppView>;
   readonly alerter: Probe<AppView>;
+  readonly deadLetters: Probe<AppView>;
   readonly kafka: Probe<KafkaView>;
   readonly rabbitmq: Probe<readonly QueueDepth[]>;
   readonly timescale: Probe<DatabaseView>;

@@ -11,6 +11,7 @@ export interface Sources {
   aggregator(signal: AbortSignal): Promise<AppView>;
   archiver(signal: AbortSignal): Promise<AppView>;
   alerter(signal: AbortSignal): Promise<AppView>;
+  deadLetters(signal: AbortSignal): Promise<AppView>;
   kafka(): Promise<KafkaView>;
   rabbitmq(): Promise<Extract<Snapshot['rabbitmq'], { ok: true }>['value']>;
   timescale(): Promise<DatabaseView>;
@@ -59,16 +60,18 @@ export function collectStatus({
     probe(deadlineMs, work, (error) => onFailure(part, error));
 
   const collect = async (): Promise<void> => {
-    const [edge, aggregator, archiver, alerter, kafka, rabbitmq, timescale, minio] = await Promise.all([
-      ask('edge', sources.edge),
-      ask('aggregator', sources.aggregator),
-      ask('archiver', sources.archiver),
-      ask('alerter', sources.alerter),
-      ask('kafka', sources.kafka),
-      ask('rabbitmq', sources.rabbitmq),
-      ask('timescale', sources.timescale),
-      ask('minio', sources.minio),
-    ]);
+    const [edge, aggregator, archiver, alerter, deadLetters, kafka, rabbitmq, timescale, minio] =
+      await Promise.all([
+        ask('edge', sources.edge),
+        ask('aggregator', sources.aggregator),
+        ask('archiver', sources.archiver),
+        ask('alerter', sources.alerter),
+        ask('dead-letters', sources.deadLetters),
+        ask('kafka', sources.kafka),
+        ask('rabbitmq', sources.rabbitmq),
+        ask('timescale', sources.timescale),
+        ask('minio', sources.minio),
+      ]);
     const at = performance.now();
     const snapshot: Snapshot = {
       at: Date.now(),
@@ -76,6 +79,7 @@ export function collectStatus({
       aggregator,
       archiver,
       alerter,
+      deadLetters,
       kafka,
       rabbitmq,
       timescale,
