@@ -154,12 +154,20 @@ const HOSTS: Readonly<Partial<Record<PortName, string>>> = {
   redis: `redis:${PORTS.redis}`,
 };
 
+/** Where an app answers the others. */
+const inside = (name: AppName): string => `http://${name}:${PORTS[APP_PORTS[name]]}`;
+
 /** What every app is told, with the same variables as under the native stack. */
 const appEnvironment = {
   ...serverEnvironment(PLACEHOLDERS, 0, (name) => HOSTS[name] ?? `${name}:${PORTS[name]}`),
   // Published on the machine's loopback address only, so inside it may listen everywhere.
   WEIR_PORTS__HOST: '0.0.0.0',
   WEIR_LOG__FORMAT: 'json',
+  WEIR_GATEWAY__ALERTERS: inside('alerter'),
+  WEIR_LAG_MONITOR__ADDRESSES: inside('lag-monitor'),
+  WEIR_LAG_MONITOR__APPS: (['edge', 'aggregator', 'archiver', 'alerter'] as const)
+    .map((name) => `${name}=${inside(name)}`)
+    .join(','),
 };
 
 const completed = { topology: { condition: 'service_completed_successfully' } };

@@ -1,4 +1,5 @@
 import type { AppContext } from '@weir/lifecycle';
+import { busyOf } from './lag/busy-of.ts';
 import { startLag } from './lag/start-lag.ts';
 import { openParts } from './parts.ts';
 import { watchPressure } from './pressure/index.ts';
@@ -8,7 +9,7 @@ import { watchPressure } from './pressure/index.ts';
  */
 export async function startFlow(context: AppContext): Promise<void> {
   const parts = openParts(context);
-  startLag(context, parts);
-  watchPressure(context);
+  const pressure = watchPressure(context);
+  startLag(context, parts, busyOf(context.config.namespace, pressure));
   parts.lead();
 }

@@ -1,6 +1,7 @@
 import type { Admin } from '@weir/connect-kafka';
 import { queueDepths, vhostOf } from '@weir/connect-rabbitmq';
 import type { KafkaTopology } from '@weir/topology';
+import type { AskLag } from './ask-lag.ts';
 
 /** How a destination does; null: well. Else what is wrong, as a sentence without its end. */
 export interface Health {
@@ -16,10 +17,12 @@ export interface DestinationOptions {
   readonly rabbitmq: { readonly url: string; readonly managementUrl: string };
   /** Records or messages. */
   readonly maxLag: number;
+  /** What the lag monitor says of it counts as well. */
+  readonly askLag: AskLag;
 }
 
 /** Makes a step that looks at a destination, a topic or a queue. It throws transient errors when a server is away. */
-export function lookAt({ admin, topics, rabbitmq, maxLag }: DestinationOptions) {
+export function lookAt({ admin, topics, rabbitmq, maxLag, askLag }: DestinationOptions) {
   const behind = (who: string, lag: number): string | null =>
     lag > maxLag ? `${lag} wait for ${who}, more than deadLetters.maxLag (${maxLag})` : null;
 
@@ -29,7 +32,7 @@ export function lookAt({ admin, topics, rabbitmq, maxLag }: DestinationOptions) 
     const lag = lags.reduce((sum, one) => sum + Number(one.lag ?? 0n), 0);
     const members = await admin.groupSize(group);
     return {
-      behind: behind(`group ${group}`, lag),
+      behind: behind(`group ${group}`, lag) ?? (await askLag('kafka', group)),
       unread: members === 0 ? `nobody is in group ${group}` : null,
     };
   }
@@ -39,7 +42,8 @@ export function lookAt({ admin, topics, rabbitmq, maxLag }: DestinationOptions) 
     const found = depths.find((depth) => depth.name === name);
     if (found === undefined) return { behind: null, unread: `there is no queue ${name}` };
     const unread = found.consumers === 0 ? `queue ${name} has no consumer` : null;
-    return { behind: behind(`the consumers of ${name}`, found.ready + found.unacked), unread };
+    const much = behind(`the consumers of ${name}`, found.ready + found.unacked);
+    return { behind: much ?? (await askLag('rabbitmq', name)), unread };
   }
 
   return function lookAt(destination: string): Promise<Health> {

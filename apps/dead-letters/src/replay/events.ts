@@ -40,6 +40,12 @@ export function replayEvents(metrics: Metrics, log: Logger) {
       pauses.inc({ cause });
       log.warn({ ...about(task), cause }, `a replay has paused: ${why}`);
     },
+    /** With lagMonitor.slowReplays: dry-run. */
+    wouldPause(destination: string, why: string): void {
+      limit(`would pause ${destination}`, (suppressed) =>
+        log.info({ suppressed }, `a replay would pause for ${destination}: ${why}`),
+      );
+    },
     resumed(task: ReplayTask, why: string): void {
       log.info(about(task), `a replay goes on: ${why}`);
     },

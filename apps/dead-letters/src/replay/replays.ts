@@ -1,11 +1,12 @@
 import { hostname } from 'node:os';
 import { openAdmin, openProducer } from '@weir/connect-kafka';
 import { openPublisher } from '@weir/connect-rabbitmq';
-import type { AppContext } from '@weir/lifecycle';
+import { type AppContext, localUrl } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
 import type { Parts } from '../parts.ts';
+import { type AskLag, askLag } from './ask-lag.ts';
 import { lookAt } from './destinations.ts';
-import { replayEvents } from './events.ts';
+import { type ReplayEvents, replayEvents } from './events.ts';
 import { makeMessages } from './make-message.ts';
 import { applyPolicies } from './policies.ts';
 import { prepareLetters } from './prepare-letters.ts';
@@ -35,7 +36,10 @@ export function startReplays(context: AppContext, { database, bytes }: Parts): v
     templates: config.edge.topics,
     maxFutureMs: config.edge.maxFuture,
   });
-  const look = lookAt({ admin, topics, rabbitmq: config.rabbitmq, maxLag });
+  const look = lookAt({
+    ...{ admin, topics, maxLag, rabbitmq: config.rabbitmq },
+    askLag: heedLag(context, events),
+  });
   const ended = replayWorker(
     {
       url: config.timescale.url,
@@ -63,4 +67,18 @@ export function startReplays(context: AppContext, { database, bytes }: Parts): v
   context.onStop('close', 'replay connections', async () => {
     await Promise.all([admin.close(), producer.close(), publisher.close()]);
   });
+}
+
+/** What the lag monitor says, as far as replays are to heed it. */
+function heedLag(context: AppContext, events: ReplayEvents): AskLag {
+  const { addresses, slowReplays } = context.config.lagMonitor;
+  if (slowReplays === 'off') return async () => null;
+  const monitors = addresses.length > 0 ? addresses : [localUrl(context, 'lagMonitorHttp')];
+  const ask = askLag(monitors.map((url) => url.replace(/\/$/, '')));
+  if (slowReplays === 'on') return ask;
+  return async (system, group) => {
+    const why = await ask(system, group);
+    if (why !== null) events.wouldPause(group, why);
+    return null;
+  };
 }

@@ -38,7 +38,9 @@ async function receiver(t: Parameters<typeof atEnd>[0]) {
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  atEnd(t, () => server.close());
+  atEnd(t, () => {
+    server.close();
+  });
   return { told, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/` };
 }
 
@@ -207,4 +209,39 @@ test('a stopped and a hung consumer and a quiet topic get the right verdict, and
   assert.equal(await verdicts('stopped'), 'OK OK');
   const history = lagHistory.parse(await ask(monitor, `/lag/history?${target('kafka', groupOf('stopped'))}`));
   assert.ok(history.points.some(({ verdict, lag }) => verdict === 'STOP' && lag === 20));
+});
+
+test('servers that are away are a reason for UNKNOWN, and no crash', async (t) => {
+  const space = await isolated(t, { rabbitmq: true, timescale: true });
+  await migrate(space.timescaleUrl, MIGRATIONS);
+  await applyTopology({ url: space.rabbitmqUrl });
+  const broken = new URL(space.managementUrl);
+  broken.port = '1';
+  const env = {
+    ...space.env,
+    WEIR_KAFKA__BROKERS: '127.0.0.1:1',
+    WEIR_LAG_MONITOR__INTERVAL: '500ms',
+    WEIR_LAG_MONITOR__WATCH: 'weir.*',
+  };
+  const app = await spawnApp(t, 'lag-monitor', env);
+  const list = async () => lagList.parse(await ask(app, '/lag'));
+  const known = async (): Promise<boolean> => {
+    const { problems, groups } = await list();
+    return problems.length === 1 && groups.some(({ verdict }) => verdict === 'OK');
+  };
+  await until(known, { deadlineMs: 20_000, what: 'queues that are known beside a Kafka that is away' });
+  const [problem] = (await list()).problems;
+  assert.equal(problem?.system, 'kafka');
+  assert.match(problem?.message ?? '', /127\.0\.0\.1:1/);
+  assert.match(
+    await app.metrics(),
+    /weir_lag_measurements_total\{[^}]*system="kafka",outcome="missing"[^}]*\} [1-9]/,
+  );
+
+  assert.deepEqual(await app.stop(), { code: 0, signal: null });
+  await app.restart({ WEIR_RABBITMQ__MANAGEMENT_URL: broken.href });
+  const nothing = async (): Promise<boolean> => (await list()).problems.length === 2;
+  await until(nothing, { deadlineMs: 20_000, what: 'both to be away' });
+  assert.deepEqual((await list()).groups, []);
+  assert.deepEqual(await app.stop(), { code: 0, signal: null });
 });

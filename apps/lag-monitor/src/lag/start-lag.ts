@@ -13,7 +13,7 @@ import { readHeads } from './read-heads.ts';
 import { watchLag } from './watch-lag.ts';
 
 /** Kafka groups and RabbitMQ queues → rules → verdicts, answers and metrics; of the leader, history and alerts too. */
-export function startLag(context: AppContext, parts: Parts, askBusy: AskBusy = () => null): void {
+export function startLag(context: AppContext, parts: Parts, askBusy: AskBusy): void {
   const { config, log, metrics, stopping } = context;
   const { interval, deadline, maxPartitions, history, alerts } = config.lagMonitor;
   const kafka = {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Pressure } from '@weir/api';
 import { openBroadcast } from '@weir/connect-rabbitmq';
 import { type AppContext, localUrl } from '@weir/lifecycle';
 import { APPS, type AppKind } from '@weir/pressure';
@@ -11,9 +12,10 @@ const FOR_MS = 8_000;
 
 /**
  * Watches the pressure until the stop, and answers `/pressure`. Every monitor does, whether it leads or not: they come
- * to the same result, and a throttle is needed most when the database cannot say who leads.
+ * to the same result, and a throttle is needed most when the database cannot say who leads. Answers with how to see the
+ * newest result; null before the first.
  */
-export function watchPressure(context: AppContext): void {
+export function watchPressure(context: AppContext): () => Pressure | null {
   const { config, log, metrics, stopping } = context;
   const { throttle } = config.lagMonitor;
   const broadcast = openBroadcast({
@@ -46,6 +48,7 @@ export function watchPressure(context: AppContext): void {
   const running = run().catch((error: unknown) => context.fatal('watching the pressure', error));
   context.onStop('settle', 'watching the pressure', () => running);
   context.onStop('close', 'broadcast of the pressure', () => broadcast.stop());
+  return () => watch.current;
 }
 
 /** Where the apps answer: as the settings say, else one of each kind beside this process. */

@@ -46,6 +46,17 @@ export const lagMonitorSection = z
       .describe('Partitions of groups watched at most; more are counted and not watched'),
     history: lifetime().prefault('7d').describe('How long measurements are kept'),
     alerts: flag().default(true).describe('Whether verdicts become alerts'),
+    addresses: names()
+      .prefault([])
+      .describe(
+        'Admin addresses of the lag monitors, for those who ask them, with commas between; empty: the one on this host',
+      ),
+    slowReplays: z
+      .enum(['on', 'dry-run', 'off'])
+      .default('on')
+      .describe(
+        'Whether replays of dead letters pause while their destination is WARN or worse; dry-run: only logged',
+      ),
     ...pressureSettings,
   })
   .prefault({});
