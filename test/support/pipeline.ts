@@ -40,13 +40,19 @@ export async function weir(env: Readonly<Record<string, string>>, ...args: strin
 /** Every app of Weir as a process of its own, in a namespace of its own, ready. */
 export async function startPipeline(
   scope: Scope,
-  options: { readonly env?: Readonly<Record<string, string>>; readonly space?: Isolated } = {},
+  options: {
+    readonly env?: Readonly<Record<string, string>>;
+    readonly space?: Isolated;
+    /** How long an app may take to be ready, milliseconds. */
+    readonly readyMs?: number;
+  } = {},
 ): Promise<Pipeline> {
   const own = options.space ?? (await isolated(scope));
   const space = { ...own, env: { ...own.env, ...QUICK, ...options.env } };
   await weir(space.env, 'topology', 'apply');
+  const more = options.readyMs === undefined ? {} : { readyMs: options.readyMs };
   const started = await Promise.all(
-    APPS.map(async (name) => [name, await spawnApp(scope, name, space.env)] as const),
+    APPS.map(async (name) => [name, await spawnApp(scope, name, space.env, more)] as const),
   );
   return {
     space,

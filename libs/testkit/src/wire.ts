@@ -1,4 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { atEnd, type Scope } from './scope.ts';
 
 /** A TCP wire to a real server, for tests in which that server is to be away or silent without touching it. */
@@ -7,6 +8,11 @@ export interface Wire {
   readonly url: string;
   /** While frozen, bytes wait and nothing closes: the peer is silent. */
   freeze(frozen: boolean): void;
+  /**
+   * From the next bytes on each piece (64 KiB at most) takes so much longer, one after the other on a connection: a
+   * server that is slow. 0: as fast as it is.
+   */
+  slow(pieceMs: number): void;
   /** Ends every connection and refuses new ones. */
   cut(): Promise<void>;
   /** Takes connections again, on the same port. */
@@ -17,6 +23,14 @@ export async function wireTo(scope: Scope, target: string): Promise<Wire> {
   const far = new URL(target);
   const sockets = new Set<Socket>();
   let frozen = false;
+  let pieceMs = 0;
+  let faster = new AbortController();
+  const late = async (from: Socket, to: Socket, chunk: Buffer): Promise<void> => {
+    from.pause();
+    await delay(pieceMs, undefined, { signal: faster.signal }).catch(() => undefined); // no longer slow
+    if (!to.destroyed) to.write(chunk);
+    if (!frozen) from.resume();
+  };
   // Without delay, as the clients on both sides set it: else Nagle's algorithm holds long answers back for 40 ms.
   const server = createServer({ noDelay: true }, (client) => {
     const upstream = connect({ port: Number(far.port), host: far.hostname, noDelay: true });
@@ -25,7 +39,10 @@ export async function wireTo(scope: Scope, target: string): Promise<Wire> {
       [upstream, client],
     ] as const) {
       sockets.add(from);
-      from.on('data', (chunk) => to.write(chunk));
+      from.on('data', (chunk) => {
+        if (pieceMs === 0) to.write(chunk);
+        else void late(from, to, chunk);
+      });
       // The other side learns of it through 'close', which always follows.
       from.on('error', () => undefined);
       from.on('close', () => {
@@ -63,6 +80,11 @@ export async function wireTo(scope: Scope, target: string): Promise<Wire> {
         if (on) socket.pause();
         else socket.resume();
       }
+    },
+    slow: (ms) => {
+      pieceMs = ms;
+      faster.abort();
+      faster = new AbortController();
     },
     cut,
     mend: () => listen(port),
