@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type AppContext, localUrl } from '@weir/lifecycle';
+import type { AppContext } from '@weir/lifecycle';
 import { gatewayEvents } from './events.ts';
 import { describeApi } from './http/documents.ts';
 import { limitRequests } from './http/limit.ts';
@@ -7,7 +7,7 @@ import { servePage } from './http/page.ts';
 import { addRoutes } from './http/routes.ts';
 import { createApi, listenApi } from './http/server.ts';
 import { LiveHub } from './live/hub.ts';
-import { alerterUrls, openParts } from './parts.ts';
+import { alerterUrls, monitorUrls, openParts } from './parts.ts';
 import { answerCached } from './steps/answer-cached.ts';
 import { askLiveness } from './steps/ask-liveness.ts';
 import { askMonitor } from './steps/ask-monitor.ts';
@@ -77,7 +77,7 @@ export async function startGateway(context: AppContext): Promise<void> {
         desk,
         subscriptions,
         liveness: askLiveness(alerterUrls(context)),
-        monitor: askMonitor([localUrl(context, 'lagMonitorHttp')]),
+        monitor: askMonitor(monitorUrls(context)),
         silentAfter: config.gateway.silentAfter,
       });
     },

@@ -145,3 +145,9 @@ export function alerterUrls(context: Pick<AppContext, 'config' | 'port'>): reado
   const urls = named.filter(Boolean);
   return urls.length > 0 ? urls : [localUrl(context, 'alerterHttp')];
 }
+
+/** Where the lag monitors answer. */
+export function monitorUrls(context: Pick<AppContext, 'config' | 'port'>): readonly string[] {
+  const named = context.config.lagMonitor.addresses.map((url) => url.replace(/\/$/, ''));
+  return named.length > 0 ? named : [localUrl(context, 'lagMonitorHttp')];
+}

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { APP_PORTS, type AppName, edgePortOffset, type PortName } from '@weir/topology';
+import { APP_PORTS, type AppName, edgePortOffset, PORTS, type PortName } from '@weir/topology';
 
 /** A process that `weir up` runs, in the order in which it stops. */
 export interface AppSpec {
@@ -32,6 +32,8 @@ const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
   { name: 'gateway', port: APP_PORTS.gateway, doors: [], stopRank: 2 },
 ];
 
+const WATCHED: ReadonlySet<AppName> = new Set(['edge', 'aggregator', 'archiver', 'alerter']);
+
 /**
  * The processes of an installation. The first edge is what its settings say; each further one has a name, a folder, a
  * spool and ports of its own: `edge-2` listens 120 above the first.
@@ -54,5 +56,21 @@ export function appInstances(edges: number, dataDir: string, portOffset: number)
       },
     };
   });
-  return [edge, ...more, ...others];
+  const watched = watchedApps([edge, ...more, ...others], portOffset);
+  const rest = others.map((one) =>
+    one.app === 'lag-monitor' && more.length > 0 ? { ...one, settings: watched } : one,
+  );
+  return [edge, ...more, ...rest];
+}
+
+/** Whom the lag monitor asks how they fare; of itself it knows one process of each app. */
+function watchedApps(
+  instances: readonly AppInstance[],
+  portOffset: number,
+): Readonly<Record<string, string>> {
+  const watched = instances.filter(({ app }) => WATCHED.has(app));
+  const addresses = watched.map(
+    (one) => `${one.app}=http://127.0.0.1:${PORTS[one.port] + portOffset + one.portOffset}`,
+  );
+  return { WEIR_LAG_MONITOR__APPS: addresses.join(',') };
 }
