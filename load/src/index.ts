@@ -1,7 +1,12 @@
+export { limitByFigures, PressureWatch } from './capacity/limit.ts';
+export { planCapacity } from './capacity/plan.ts';
+export { nextFactor, type Step } from './capacity/search.ts';
 export { Fleet, type FleetOptions, type RecordedDevice } from './fleet/fleet.ts';
 export { seeded } from './fleet/random.ts';
 export type { FleetFigures } from './fleet/stats.ts';
 export { type Second, workersFor } from './open/send.ts';
+export { compareReports, unlike } from './report/compare.ts';
+export { reportHtml } from './report/html.ts';
 export type { FleetReport } from './report/report.ts';
 export { parseThreshold } from './report/thresholds.ts';
 export { type FleetRunOptions, offeredAt, runFleet } from './run-fleet.ts';

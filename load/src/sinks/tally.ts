@@ -20,6 +20,8 @@ export interface SinkReport {
   readonly foreign: number;
   /** Why the figures may be wrong; null when they are whole. */
   readonly incomplete: string | null;
+  /** What it keeps of this run, bytes; null where nobody can tell. */
+  readonly bytes: number | null;
   /** How long it took to read it, seconds. */
   readonly seconds: number;
 }
@@ -104,6 +106,7 @@ export class Tally {
       reordered: this.#reordered,
       foreign,
       incomplete,
+      bytes: null,
       seconds,
     };
   }

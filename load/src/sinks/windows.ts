@@ -3,6 +3,22 @@ import { LEVELS, TABLES } from '@weir/topology';
 import type { SentDevice } from '../open/send.ts';
 import { deviceKey, type Register, type SinkReport, type Tally } from './tally.ts';
 
+/** Index entry of a row: two keys, a pointer and its slot. */
+const INDEX_BYTES = 32;
+
+/** Bytes of the finest windows of these sites with their index, from the size of some of their rows. */
+async function sizeOfWindows(database: Runner, sites: readonly string[]): Promise<number> {
+  const [row] = await database.query<{ bytes: number | null; rows: number }>(
+    'measuring the rows of windows',
+    `SELECT (SELECT avg(pg_column_size(w)) FROM (SELECT w.* FROM ${LEVELS[0].table} w
+               JOIN ${TABLES.series} USING (series_id) WHERE site = ANY($1) LIMIT 500) w)::float8 AS bytes,
+            (SELECT count(*) FROM ${LEVELS[0].table} JOIN ${TABLES.series} USING (series_id)
+              WHERE site = ANY($1))::float8 AS rows`,
+    [sites],
+  );
+  return row === undefined ? 0 : ((row.bytes ?? 0) + INDEX_BYTES) * row.rows;
+}
+
 /** Values of each device in the finest windows, by its number. */
 async function countWindows(
   database: Runner,
@@ -51,6 +67,17 @@ export async function readWindows(
     lost += Math.max(0, least - values);
     duplicates += Math.max(0, values - most);
   }
+  const bytes = await sizeOfWindows(database, sites);
   const seconds = (performance.now() - began) / 1000;
-  return { unit: 'values', found, lost, duplicates, reordered: null, foreign: 0, incomplete: null, seconds };
+  return {
+    unit: 'values',
+    found,
+    lost,
+    duplicates,
+    reordered: null,
+    foreign: 0,
+    incomplete: null,
+    bytes,
+    seconds,
+  };
 }

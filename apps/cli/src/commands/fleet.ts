@@ -10,6 +10,8 @@ import { serveFleet } from '../fleet-metrics.ts';
 import { number, Output, seconds, type Terminal } from '../output.ts';
 import { dataFolder } from '../paths.ts';
 import { effectiveConfig } from '../settings.ts';
+import { capacityCommand } from './fleet-capacity.ts';
+import { compareCommand } from './fleet-compare.ts';
 import { loadCommand } from './fleet-load.ts';
 
 const REPORT_MS = 10_000;
@@ -165,6 +167,6 @@ A device buffers while the edge is away, backs off with full jitter, and sends w
 again with the same ts and seq. Sequence numbers never repeat, also after kill -9.`,
     )
     .action((options: RunOptions) => run(terminal, options));
-  command.addCommand(loadCommand(terminal));
+  for (const make of [loadCommand, compareCommand, capacityCommand]) command.addCommand(make(terminal));
   return command;
 }
