@@ -21,6 +21,7 @@ import {
   PEER_TABLE,
   PEER_TOPIC,
   type PeerAddresses,
+  TELEGRAF_ENVIRONMENT,
 } from './settings.ts';
 
 type PeerOptions = Pick<PipelineOptions, 'dataDir' | 'portOffset' | 'say'>;
@@ -89,11 +90,12 @@ export async function openPeer({ dataDir, portOffset, say }: PeerOptions): Promi
     await untilReady('mosquitto', requireAlive, async () => {
       await (await probe()).close();
     });
+    const environment = { ...process.env, ...TELEGRAF_ENVIRONMENT };
     const halves = { 'telegraf-kafka': kafkaToTimescale, 'telegraf-mqtt': mqttToKafka };
     for (const [name, render] of Object.entries(halves)) {
       const file = join(folder, `${name}.conf`);
       writeFileSync(file, render(addresses), { mode: 0o600 });
-      children.set(name, launch(name, [telegraf, '--config', file], process.env, logs));
+      children.set(name, launch(name, [telegraf, '--config', file], environment, logs));
     }
     // mosquitto drops what nobody has subscribed to yet.
     await untilReady('the peer chain', requireAlive, async () => {

@@ -19,7 +19,10 @@ export const PEER_TABLE = 'readings';
 
 /** What Telegraf holds of a broker unconfirmed; a row is confirmed backwards only when it is written. */
 const UNDELIVERED = 40_000;
-const BATCH = 5_000;
+const BATCH = 10_000;
+
+/** Go collects its garbage four times as late as by default: less CPU for more memory. */
+export const TELEGRAF_ENVIRONMENT = { GOGC: '400' };
 
 /** One column for each tag and field, in chunks by time, with the index that TimescaleDB makes by itself. */
 export const PEER_SCHEMA: readonly string[] = [
