@@ -58,10 +58,9 @@ export class EdgeEvents implements GateEvents {
       'reason',
     ]);
     this.#connects = metrics.counter('weir_edge_connects_total', 'Accepted MQTT connections');
-    this.#ack = metrics.histogram(
+    this.#ack = metrics.tally(
       'weir_edge_ack_seconds',
       'From the arrival of a publish to its durable record',
-      [],
       ACK_BUCKETS,
     );
     this.#sync = metrics.histogram('weir_edge_fsync_seconds', 'One group write and fsync', [], ACK_BUCKETS);
@@ -111,14 +110,15 @@ export class EdgeEvents implements GateEvents {
     );
   }
 
-  published(qos: 0 | 1 | 2): void {
-    this.totals.publishes++;
-    this.#publishes[qos]?.inc();
+  published(qos: 0 | 1 | 2, count = 1): void {
+    this.totals.publishes += count;
+    this.#publishes[qos]?.inc(count);
   }
-  accepted(readings: number, seconds: number): void {
+  /** `publishes` that came together: they have the same arrival, and became durable together. */
+  accepted(readings: number, publishes: number, seconds: number): void {
     this.totals.accepted += readings;
     this.#stored.inc(readings);
-    this.#ack.observe(seconds);
+    this.#ack.observe(seconds, publishes);
   }
   buried(reason: DeadLetterReason, count = 1): void {
     this.totals.buried += count;

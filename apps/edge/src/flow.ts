@@ -1,6 +1,7 @@
 import type { AppContext } from '@weir/lifecycle';
 import { HopTime } from '@weir/observe';
 import { openCredentials } from './auth/open-credentials.ts';
+import { Express } from './door/express.ts';
 import { openHttpDoor } from './door/http.ts';
 import { openMqttDoor, readTls } from './door/mqtt.ts';
 import { openBroker } from './door/open-broker.ts';
@@ -15,8 +16,8 @@ import { edgeStatus } from './status.ts';
 import { decodePayload } from './steps/decode-payload.ts';
 
 /**
- * The path of a reading: socket → gate (size, window, rate, well-formed) → aedes → topic and rights → decode and
- * validate → spool → fsync → acknowledgement. Forwarders take it from the spool to Kafka and RabbitMQ. Commands come
+ * The path of a reading: socket → gate (size, window, rate, well-formed) → express, or aedes → topic and rights → decode
+ * and validate → spool → fsync → acknowledgement. Forwarders take it from the spool to Kafka and RabbitMQ. Commands come
  * from RabbitMQ to the socket of their device.
  */
 export async function runEdge(context: AppContext, start = startOutside): Promise<Spool> {
@@ -42,6 +43,14 @@ export async function runEdge(context: AppContext, start = startOutside): Promis
     maxReadings: edge.maxReadingsPerMessage,
   });
   const mqtt = await openBroker({ config: edge, intake, events, decode, credentials });
+  house.lane = new Express({
+    intake,
+    events,
+    broker: mqtt.broker,
+    maxFutureMs: edge.maxFuture,
+    maxReadings: edge.maxReadingsPerMessage,
+    topicBytes: house.limits.topicBytes,
+  });
   const outside = await start(context, { spool, intake, broker: mqtt.broker, events, credentials });
   const status = edgeStatus({ edgeId: edge.id, spool, intake, house, events, forwarders: outside });
   const http = await openHttpDoor({ context, intake, events, decode, credentials, status });

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Tally } from './tally.ts';
 
 /** OpenTelemetry's default boundaries for durations, in seconds, extended to one minute. */
 export const SECONDS_BUCKETS = [
@@ -88,6 +89,10 @@ export class Metrics {
     const collects = this.#collects.get(name) ?? [];
     this.#collects.set(name, collects);
     return collects;
+  }
+  /** A histogram without labels, for what happens many times at once. */
+  tally(name: string, help: string, buckets = SECONDS_BUCKETS): Tally {
+    return this.#made<Tally>(name) ?? new Tally(this.registry, name, help, buckets);
   }
   #made<M>(name: string): M | undefined {
     return this.registry.getSingleMetric(name) as M | undefined;

@@ -3,6 +3,7 @@ export * from './dead-letter.ts';
 export * from './envelope.ts';
 export * from './hlc.ts';
 export * from './interpret.ts';
+export * from './line-writer.ts';
 export * from './name-hash.ts';
 export * from './partition.ts';
 export * from './reading.ts';

@@ -76,6 +76,10 @@ export class EdgeClock {
   stamp(at: number): HlcText {
     return this.#hybrid.tick(at);
   }
+  /** As `stamp`, written to the bytes of `target` from `offset` on. */
+  tickTo(at: number, target: Uint8Array, offset: number): void {
+    this.#hybrid.tickTo(at, target, offset);
+  }
   /** Learns from another edge; false when its clock is too far ahead. */
   merge(stamp: unknown): boolean {
     return this.#hybrid.merge(stamp, this.#arrivals.now(), this.#options.maxAheadMs);

@@ -1,13 +1,15 @@
-import { envelopePrefix, partitionOf, type TopicVerdict } from '@weir/reading';
+import { envelopePrefix, HASH_SEED, hashByte, isText, partitionOf, type TopicVerdict } from '@weir/reading';
 import { READINGS_PARTITIONS } from '@weir/topology';
 import type { Principal } from '../auth/rights.ts';
 import type { ClassesOf, ClassRules } from '../classes.ts';
 import type { LocalZone } from '../clock/local-zone.ts';
+import { checkTopic } from '../gate/index.ts';
 
 /** What is known about one topic of one connection; made once, because a device has few topics and uses them often. */
 export interface TopicEntry {
   /** `passed`: no reading and no event, only handed to subscribers. */
   readonly kind: 'telemetry' | 'event' | 'passed' | 'refused';
+  readonly topic: string;
   readonly site: string;
   readonly device: string;
   readonly metric: string | undefined;
@@ -18,6 +20,7 @@ export interface TopicEntry {
   readonly partition: number;
   /** Start of the envelope line. */
   readonly prefix: string;
+  readonly prefixBytes: Buffer;
   /** Of the site, for stamps without a zone. */
   readonly zone: LocalZone | undefined;
   readonly classes: ClassRules;
@@ -40,12 +43,14 @@ export function resolveTopic(
 ): TopicEntry {
   const verdict = read(topic);
   const foreign = {
+    topic,
     site: principal.site ?? '-',
     device: principal.device,
     metric: undefined,
     event: '',
     partition: 0,
     prefix: '',
+    prefixBytes: NO_BYTES,
     zone: undefined,
     classes: undefined,
   };
@@ -59,21 +64,25 @@ export function resolveTopic(
   if (verdict.kind === 'event') {
     return { ...foreign, kind: 'event', site, device, event: verdict.event, message: '' };
   }
+  const prefix = envelopePrefix({ edge, site, device, metric: verdict.metric, via });
   return {
     kind: 'telemetry',
+    topic,
     site,
     device,
     metric: verdict.metric,
     event: '',
     message: '',
     partition: partitionOf(device, READINGS_PARTITIONS),
-    prefix: envelopePrefix({ edge, site, device, metric: verdict.metric, via }),
+    prefix,
+    prefixBytes: Buffer.from(prefix),
     zone: zoneOf(site),
     classes: classesOf(verdict),
   };
 }
 
 const KEPT_TOPICS = 64;
+const NO_BYTES = Buffer.alloc(0);
 
 /** Its publish is in the spool, and durable. */
 export const DURABLE = 'durable';
@@ -95,6 +104,9 @@ export class Session {
   readonly unreleased: Unreleased;
   readonly #options: TopicReaderOptions;
   readonly #topics = new Map<string, TopicEntry>();
+  /** Those of readings, by the hash of their bytes. */
+  readonly #places = new Map<number, TopicEntry>();
+  #newest: TopicEntry | null = null;
   /** Filters that were granted and that aedes is still storing: they count although it does not hold them yet. */
   readonly granting = new Set<string>();
 
@@ -111,9 +123,28 @@ export class Session {
     if (entry === undefined) {
       entry = resolveTopic(topic, this.principal, this.#options);
       if (this.principal.site === null && entry.kind === 'telemetry') this.site = entry.site;
-      if (this.#topics.size >= KEPT_TOPICS) this.#topics.clear();
+      if (this.#topics.size >= KEPT_TOPICS) {
+        this.#topics.clear();
+        this.#places.clear();
+      }
       this.#topics.set(topic, entry);
     }
     return entry;
+  }
+
+  /** As `topic`, for the bytes from..to; undefined when no reading comes with it, or when it is not ASCII. */
+  place(bytes: Buffer, from: number, to: number): TopicEntry | undefined {
+    if (this.#newest !== null && isText(this.#newest.topic, bytes, from, to)) return this.#newest;
+    let hash = HASH_SEED;
+    for (let i = from; i < to; i++) hash = hashByte(hash, bytes[i] as number);
+    let place = this.#places.get(hash);
+    if (place === undefined || !isText(place.topic, bytes, from, to)) {
+      if (checkTopic(bytes, from, to) !== 0) return undefined;
+      place = this.topic(bytes.toString('utf8', from, to));
+      if (place.kind !== 'telemetry' || !isText(place.topic, bytes, from, to)) return undefined;
+      this.#places.set(hash, place);
+    }
+    this.#newest = place;
+    return place;
   }
 }

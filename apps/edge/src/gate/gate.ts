@@ -16,6 +16,9 @@ const LINGER_MS = 2_000;
 type Phase = 'connect' | 'connack' | 'open';
 type Hold = 'window' | 'rate' | 'spool' | 'connack';
 
+/** A PUBLISH with QoS 0 or 1 and without RETAIN, whatever DUP says. */
+const suitsLane = (first: number): boolean => (first & 0xf5) === TYPE.publish << 4;
+
 /**
  * Stands between a socket and aedes. Inward it lets whole, well-formed packets of a bearable size through, at most a
  * window of unanswered publishes at a time, and stops reading the socket otherwise. Outward it collects small writes
@@ -97,6 +100,7 @@ export class Gate extends Duplex {
     }
     this.#pumping = true;
     this.#scan(chunk);
+    this.#house.lane?.seal(this);
     this.#pumping = false;
     if (this.#hold !== null) this.pump();
   }
@@ -110,6 +114,7 @@ export class Gate extends Duplex {
       this.#held = null;
       this.#hold = null;
       this.#scan(held);
+      this.#house.lane?.seal(this);
     }
     this.#pumping = false;
     if (this.#held === null && this.#hold === null && this.#transport.isPaused()) {
@@ -144,6 +149,9 @@ export class Gate extends Duplex {
     const bytes = this.#partial.join(chunk);
     const end = bytes.length;
     const { packetBytes } = this.#house.limits;
+    const lane = this.#phase === 'open' ? this.#house.lane : null;
+    // behind what was handed on
+    let start = 0;
     let at = 0;
     let wanted = 0;
     while (at < end) {
@@ -176,20 +184,32 @@ export class Gate extends Duplex {
       }
       const hold = this.#reasonToHold(first);
       if (hold !== null) {
-        this.#forward(bytes, 0, at);
+        this.#forward(bytes, start, at);
         this.#holdBack(bytes.subarray(at), hold);
         return;
+      }
+      if (lane !== null && suitsLane(first) && lane.check(this, bytes, first, at + header, next)) {
+        this.#forward(bytes, start, at);
+        start = at;
+        if (this.destroyed) return;
+        if (this.#inbox.length === 0 && lane.take()) {
+          this.#rate.take();
+          if ((first & 6) !== 0) this.#inflight++;
+          at = next;
+          start = next;
+          continue;
+        }
       }
       const verdict = this.#check(bytes, first, at + header, next);
       if (verdict !== 0) {
         // what came before it was in order
-        if (verdict !== 'connect-refused') this.#forward(bytes, 0, at);
+        if (verdict !== 'connect-refused') this.#forward(bytes, start, at);
         this.#refuse(verdict);
         return;
       }
       at = next;
     }
-    this.#forward(bytes, 0, at);
+    this.#forward(bytes, start, at);
     if (at < end) this.#keepPartial(bytes.subarray(at), wanted);
   }
 
@@ -273,6 +293,7 @@ export class Gate extends Duplex {
 
   #forward(bytes: Buffer, from: number, to: number): void {
     if (from === to) return;
+    this.#house.lane?.seal(this);
     this.#inbox.push(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
     if (this.#inbox.length === 1) this.emit('readable');
   }
@@ -318,11 +339,27 @@ export class Gate extends Duplex {
   override write(piece: unknown, ..._rest: unknown[]): boolean {
     if (this.destroyed) return false;
     const sent = this.#outbox.add(typeof piece === 'string' ? Buffer.from(piece) : (piece as Buffer));
-    if (!this.#dirty) {
-      this.#dirty = true;
-      this.#house.flushSoon(this);
-    }
+    this.#flushSoon();
     if (sent !== 0) this.#sent(sent);
+    return this.#hasRoom();
+  }
+
+  /** Answers publishes that the lane took, by their packet ids. */
+  acknowledge(ids: readonly number[]): void {
+    if (this.destroyed || ids.length === 0) return;
+    this.#outbox.acknowledge(ids);
+    this.#flushSoon();
+    this.#sent(ids.length * SENT.answer);
+    this.#hasRoom();
+  }
+
+  #flushSoon(): void {
+    if (this.#dirty) return;
+    this.#dirty = true;
+    this.#house.flushSoon(this);
+  }
+
+  #hasRoom(): boolean {
     const waiting = this.#waitingBytes;
     if (waiting > this.#house.limits.outwardBytes) {
       this.#refuse('outward-buffer');

@@ -1,4 +1,5 @@
 import { countQos0, type GateRefusal } from './frame.ts';
+import type { Lane } from './lane.ts';
 
 export interface GateLimits {
   /** Largest packet, fixed header included, bytes. */
@@ -46,6 +47,8 @@ export class GateHouse {
   readonly gates = new Set<Resident>();
   /** Milliseconds, at most `sweepMs` old: reading the real clock for every packet would show in the profile. */
   clock = performance.now();
+  /** Set by the doors; null: aedes has everything. */
+  lane: Lane | null = null;
   readonly sweepMs: number;
   partialBytes = 0;
   readonly #isBlocked: () => boolean;

@@ -3,6 +3,7 @@ import { TYPE } from './frame.ts';
 
 const SMALL = 1_024;
 const FIRST = 128;
+const ACK_BYTES = 4;
 
 /**
  * What goes out on one connection in one turn of the event loop, as few writes as possible: an acknowledgement
@@ -38,6 +39,21 @@ export class Outbox {
     return this.#track(piece);
   }
 
+  /** Takes PUBACKs of these packet ids; only between two packets. */
+  acknowledge(ids: readonly number[]): void {
+    const scratch = this.#room(ids.length * ACK_BYTES);
+    let at = this.#used;
+    for (const id of ids) {
+      scratch[at] = TYPE.puback << 4;
+      scratch[at + 1] = 2;
+      scratch[at + 2] = id >> 8;
+      scratch[at + 3] = id & 255;
+      at += ACK_BYTES;
+    }
+    this.#bytes += at - this.#used;
+    this.#used = at;
+  }
+
   flush(transport: Duplex): void {
     if (this.#bytes === 0) return;
     const scratch = this.#scratch;
@@ -64,16 +80,20 @@ export class Outbox {
   }
 
   #copy(piece: Buffer): void {
-    const needed = this.#used + piece.length;
-    let scratch = this.#scratch;
-    if (scratch === null || scratch.length < needed) {
-      const larger = Buffer.allocUnsafe(Math.max(FIRST, scratch === null ? 0 : scratch.length * 2, needed));
-      if (scratch !== null) scratch.copy(larger, 0, 0, this.#used);
-      scratch = larger;
-      this.#scratch = larger;
-    }
+    const scratch = this.#room(piece.length);
     for (let i = 0; i < piece.length; i++) scratch[this.#used + i] = piece[i] as number;
-    this.#used = needed;
+    this.#used += piece.length;
+  }
+
+  /** The scratch, with room for `bytes` more. */
+  #room(bytes: number): Buffer {
+    const needed = this.#used + bytes;
+    const scratch = this.#scratch;
+    if (scratch !== null && scratch.length >= needed) return scratch;
+    const larger = Buffer.allocUnsafe(Math.max(FIRST, scratch === null ? 0 : scratch.length * 2, needed));
+    if (scratch !== null) scratch.copy(larger, 0, 0, this.#used);
+    this.#scratch = larger;
+    return larger;
   }
 
   #track(piece: Buffer): number {

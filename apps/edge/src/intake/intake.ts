@@ -12,6 +12,7 @@ import type { EdgeClock } from '../clock/index.ts';
 import type { EdgeEvents } from '../events.ts';
 import { deadLetterBody, eventBody, type Spool, type SpoolEntry, type WhenFull } from '../spool/index.ts';
 import type { RefusedBytes } from '../steps/decode-payload.ts';
+import type { PublishLine } from './publish-line.ts';
 
 /** Of a record in the spool; see `Envelope`. */
 export interface Place {
@@ -152,19 +153,40 @@ export class Intake {
     return true;
   }
 
-  #submission(parts: readonly Part[], settled: Settled): Submission {
+  /**
+   * As `offer`, for the line of a publish, and without anything made for it; the caller calls `settleLines` in the same
+   * turn. Returns the readings taken: 0 when the policy of a full spool dropped them, -1 when nothing was taken.
+   */
+  offerLine(line: PublishLine): number {
+    if (this.#isFull) return -1;
+    const spool = this.#spool;
+    const n = spool.nextN();
+    line.putAt(n, spool.counted() + line.count);
+    if (!spool.append(line)) return -1;
+    return spool.nextN() === n ? 0 : line.count;
+  }
+  /** `settled` is called when the lines of `publishes` calls of `offerLine`, all since the last call, are durable. */
+  settleLines(publishes: number, settled: (error: Error | null) => void): void {
+    this.#spool.afterwards(this.#counting(publishes, settled));
+  }
+  /** Counts `publishes` as in flight until what it returns is called. */
+  #counting(publishes: number, settled: (error: Error | null) => void): (error: Error | null) => void {
     const settles = this.#settles;
-    this.#inFlight++;
+    this.#inFlight += publishes;
+    return (error) => {
+      this.#inFlight -= publishes;
+      if (settles < this.#settles) this.#early -= publishes;
+      settled(error);
+      if (this.#onSettled !== null && this.#early <= this.#parked.length) this.#onSettled();
+    };
+  }
+
+  #submission(parts: readonly Part[], settled: Settled): Submission {
     const submission: Submission = {
       parts,
       next: 0,
       dropped: NONE,
-      done: (error) => {
-        this.#inFlight--;
-        if (settles < this.#settles) this.#early--;
-        settled(error, submission.dropped);
-        if (this.#onSettled !== null && this.#early <= this.#parked.length) this.#onSettled();
-      },
+      done: this.#counting(1, (error) => settled(error, submission.dropped)),
     };
     return submission;
   }
@@ -231,7 +253,7 @@ export class Intake {
       if (part.kind === 'reading') readings += part.count;
       else if (part.reason !== undefined) this.#events.buried(part.reason);
     }
-    if (readings > 0) this.#events.accepted(readings, (this.clock.now() - at) / 1_000);
+    if (readings > 0) this.#events.accepted(readings, 1, (this.clock.now() - at) / 1_000);
     return readings;
   }
 }

@@ -24,17 +24,20 @@ export interface FrameKey {
 const KINDS: readonly RecordKind[] = ['reading', 'dead-letter', 'event'];
 const TWO_32 = 2 ** 32;
 
-/** Writes one frame and returns its size; `target` must have room for it. */
+/** Writes one frame and returns its size; `target` must have room for it. `now` is asked when the body is written. */
 export function writeFrame(
   target: Buffer,
   offset: number,
   key: FrameKey,
   n: number,
-  at: number,
+  now: () => number,
   entry: SpoolEntry,
 ): number {
   const { body } = entry;
   const end = offset + HEADER_BYTES + body.length;
+  // first the body: what it stamps is never newer than the time of the append
+  body.copy(target, offset + HEADER_BYTES);
+  const at = now();
   target.writeUInt32LE(key.magic, offset);
   target.writeUInt32LE(body.length, offset + 8);
   target.writeUInt32LE(n >>> 0, offset + 12);
@@ -45,7 +48,6 @@ export function writeFrame(
   target.writeUInt16LE(Math.floor(at / TWO_32), offset + 28);
   target[offset + 30] = entry.kind === 'reading' ? 0 : KINDS.indexOf(entry.kind);
   target[offset + 31] = entry.critical ? 1 : 0;
-  target.set(body, offset + HEADER_BYTES);
   target.writeUInt32LE(crc32(target.subarray(offset + 8, end), key.salt), offset + 4);
   return end - offset;
 }

@@ -39,9 +39,9 @@ export class Gathering {
     return this.#group.bytes;
   }
   get empty(): boolean {
-    return this.#group.dones.length === 0;
+    return this.#group.dones.length === 0 && this.#group.records === 0;
   }
-  add(entry: SpoolEntry, n: number, at: number, done: Done): void {
+  add(entry: SpoolEntry, n: number, now: () => number, done: Done | undefined): void {
     const size = HEADER_BYTES + entry.body.length;
     const group = this.#group;
     if (this.#used + size > this.#chunk.length) {
@@ -49,7 +49,7 @@ export class Gathering {
       this.#used = 0;
     }
     const start = this.#used;
-    writeFrame(this.#chunk, start, this.#key, n, at, entry);
+    writeFrame(this.#chunk, start, this.#key, n, now, entry);
     this.#used += size;
     const last = group.slices.at(-1);
     if (last !== undefined && last.buffer === this.#chunk) last.end = this.#used;
@@ -59,7 +59,7 @@ export class Gathering {
     group.records++;
     group.readings += entry.count;
     group.bytes += size;
-    group.dones.push(done);
+    if (done !== undefined) group.dones.push(done);
   }
   /** `done` has its turn behind what is gathered, though nothing is written for it. */
   addDoneOnly(done: Done): void {

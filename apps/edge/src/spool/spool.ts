@@ -30,6 +30,7 @@ const CRITICAL_RESERVE = 0.1;
 export class Spool {
   readonly sourceId: string;
   readonly #options: SpoolOptions;
+  readonly #now: () => number;
   readonly #parts: Parts;
   readonly #time: HopTime;
   readonly #readers: Readonly<Record<Destination, CursorReader>>;
@@ -64,6 +65,7 @@ export class Spool {
 
   private constructor(options: SpoolOptions, parts: Parts, unlock: () => Promise<void>) {
     this.#options = options;
+    this.#now = options.now ?? Date.now;
     this.#unlock = unlock;
     this.#parts = parts;
     this.#time = options.time ?? new HopTime();
@@ -116,7 +118,7 @@ export class Spool {
   }
   /** On the clock that stamps the appends, epoch milliseconds. */
   now(): number {
-    return this.#options.now?.() ?? Date.now();
+    return this.#now();
   }
   reader(name: Destination): SpoolReader {
     return this.#readers[name];
@@ -131,14 +133,15 @@ export class Spool {
 
   /**
    * Takes a record in; `done` is called in the order of the appends, after the fsync. False: not taken, wait for
-   * `onFree`. Throws for a body over 16 MiB or a quarter of the spool, and after `close`.
+   * `onFree`. Throws for a body over 16 MiB or a quarter of the spool, and after `close`. Without `done`: `afterwards`
+   * is to be called in the same turn.
    */
-  append(entry: SpoolEntry, done: Done): boolean {
+  append(entry: SpoolEntry, done?: Done): boolean {
     const size = HEADER_BYTES + entry.body.length;
     const { maxBytes, whenFull } = this.#options;
     const { gathering, pendingLimit, segmentBytes } = this.#parts;
     if (this.#failure !== null) {
-      queueMicrotask(() => done(this.#failure));
+      if (done !== undefined) this.afterwards(done);
       return true;
     }
     if (this.#closed) throw new WeirError('WEIR_STATE', 'fatal', 'appending to a spool that is closed');
@@ -158,13 +161,23 @@ export class Spool {
         records: 1,
         readings: entry.count,
       });
-      gathering.addDoneOnly(done);
+      if (done !== undefined) gathering.addDoneOnly(done);
     } else {
-      gathering.add(entry, this.#nextN++, this.now(), done);
+      gathering.add(entry, this.#nextN++, this.#now, done);
       this.#counted += entry.count;
     }
     this.#committing ??= this.#commitGroups();
     return true;
+  }
+
+  /** `done` is called as that of a record would be that is appended now: it speaks for all before it. */
+  afterwards(done: Done): void {
+    if (this.#failure !== null) {
+      queueMicrotask(() => done(this.#failure));
+      return;
+    }
+    this.#parts.gathering.addDoneOnly(done);
+    this.#committing ??= this.#commitGroups();
   }
 
   /** Makes everything that was taken durable and saves the cursors. Idempotent. */

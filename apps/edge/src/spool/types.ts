@@ -7,6 +7,12 @@ export type Destination = (typeof DESTINATIONS)[number];
 
 export type RecordKind = 'reading' | 'dead-letter' | 'event';
 
+/** Bytes of a record: a Buffer, or what writes them to where they are to stand. */
+export interface RecordBytes {
+  readonly length: number;
+  copy(target: Buffer, start: number): void;
+}
+
 /** What the doors append. */
 export interface SpoolEntry {
   readonly kind: RecordKind;
@@ -16,11 +22,12 @@ export interface SpoolEntry {
   /** Readings inside; 0 for an event. */
   readonly count: number;
   /** Copied before `append` returns. A reading is one envelope line; the other kinds: see records.ts. */
-  readonly body: Buffer;
+  readonly body: RecordBytes;
 }
 
 /** What a forwarder reads; always durable. */
 export interface SpoolRecord extends SpoolEntry {
+  readonly body: Buffer;
   /** Position: strictly increasing, never given twice in the life of a spool. */
   readonly n: number;
   /** Time of the append, epoch milliseconds. */
