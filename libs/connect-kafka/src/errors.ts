@@ -40,6 +40,9 @@ const SETTINGS = new Set([
 
 const CONNECTING = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH', 'ENETUNREACH', 'EAI_AGAIN']);
 
+/** A plain error of kafkajs: a broker that is too slow for the handshake was asked all the same (broker/index.js). */
+const NOT_CONNECTED = 'Broker not connected';
+
 /** The error that kafkajs wrapped, from the outside in, each once. */
 function chain(error: unknown): KafkaJsError[] {
   const found: KafkaJsError[] = [];
@@ -48,7 +51,7 @@ function chain(error: unknown): KafkaJsError[] {
 }
 
 function classify(errors: readonly KafkaJsError[]): readonly [ErrorCode, RetryClass] | null {
-  for (const { type, name, code } of errors) {
+  for (const { type, name, code, message } of errors) {
     if (type !== undefined && DATA.has(type)) return ['WEIR_REJECTED', 'data'];
     if (type !== undefined && UNAUTHORIZED.has(type)) return ['WEIR_UNAUTHORIZED', 'fatal'];
     if (name === 'KafkaJSSASLAuthenticationError') return ['WEIR_UNAUTHORIZED', 'fatal'];
@@ -60,6 +63,7 @@ function classify(errors: readonly KafkaJsError[]): readonly [ErrorCode, RetryCl
     if (typeof code === 'string' && CONNECTING.has(code)) return ['WEIR_CONNECT_FAILED', 'transient'];
     if (name === 'KafkaJSConnectionClosedError') return ['WEIR_CONNECTION_LOST', 'transient'];
     if (name === 'KafkaJSConnectionError') return ['WEIR_CONNECT_FAILED', 'transient'];
+    if (message === NOT_CONNECTED) return ['WEIR_CONNECTION_LOST', 'transient'];
   }
   // A bug (TypeError and the like) is not kafkajs's own kind of error: it must not be retried as an outage.
   return errors.some(({ name }) => name.startsWith('KafkaJS')) ? ['WEIR_CONNECTION_LOST', 'transient'] : null;
