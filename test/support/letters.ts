@@ -28,8 +28,9 @@ export interface LetterCounts {
   readonly lines: number;
   /** Readings that the aggregator finds too late. */
   readonly late: number;
-  /** Messages that a consumer of RabbitMQ gave up, of five reasons. */
+  /** Messages that a consumer of RabbitMQ gave up, of five reasons unless `reason` names one. */
   readonly messages: number;
+  readonly reason?: DeadLetterReason;
 }
 
 /** What a test knows of what it buried. */
@@ -73,7 +74,7 @@ export class LetterWriter {
     for (let i = 0; i < counts.messages; i++) {
       const reading = next(i, start + i * 7);
       const headers = headersOf({
-        reason: QUEUE_REASONS[i % QUEUE_REASONS.length] as DeadLetterReason,
+        reason: counts.reason ?? (QUEUE_REASONS[i % QUEUE_REASONS.length] as DeadLetterReason),
         originSystem: 'rabbitmq',
         origin: CONSUMER_QUEUE,
       });
