@@ -1,6 +1,7 @@
 import type { AppContext } from '@weir/lifecycle';
 import { busyOf } from './lag/busy-of.ts';
 import { startLag } from './lag/start-lag.ts';
+import { startLedger } from './ledger/start-ledger.ts';
 import { openParts } from './parts.ts';
 import { watchPressure } from './pressure/index.ts';
 
@@ -11,5 +12,6 @@ export async function startFlow(context: AppContext): Promise<void> {
   const parts = openParts(context);
   const pressure = watchPressure(context);
   startLag(context, parts, busyOf(context.config.namespace, pressure));
+  startLedger(context, parts);
   parts.lead();
 }

@@ -6,6 +6,7 @@ export * from './dead-letters.ts';
 export * from './devices.ts';
 export * from './expressions.ts';
 export * from './lag.ts';
+export * from './ledger.ts';
 export * from './live.ts';
 export * from './liveness.ts';
 export * from './notifiers.ts';

@@ -84,6 +84,16 @@ export async function hoursStoredSince(
   return rows.map(({ hour }) => hour);
 }
 
+/** The first key in the manifest; null: it is empty. */
+export async function oldestKey(runner: Runner, bucket: string): Promise<string | null> {
+  const [row] = await runner.query<{ key: string | null }>(
+    'reading the manifest of the archive',
+    `SELECT min(key) AS key FROM ${TABLES.archiveManifest} WHERE bucket = $1`,
+    [bucket],
+  );
+  return row?.key ?? null;
+}
+
 /** Marks objects as missing from now on, or as there after all. */
 export async function markObjects(
   runner: Runner,

@@ -18,7 +18,7 @@ export * from './forced.ts';
 export * from './idempotency.ts';
 export { newestPane } from './kept.ts';
 export * from './leadership.ts';
-export { type LedgerPart, ledgerPart, readSources, type StoredSource } from './ledger.ts';
+export * from './ledger.ts';
 export * from './maintenance.ts';
 export * from './migrate.ts';
 export * from './offsets.ts';

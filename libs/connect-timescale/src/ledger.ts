@@ -1,7 +1,8 @@
 import { parseSent, Received, type Source } from '@weir/ledger';
 import { TABLES } from '@weir/topology';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
-import type { Runner, Transaction } from './database.ts';
+import type { Database, Runner, Transaction } from './database.ts';
+import { readNextOffsets } from './offsets.ts';
 
 /** What one partition hands to one transaction. */
 interface SourcesHandout {
@@ -102,4 +103,50 @@ export async function readSources(
     [topic, partition],
   );
   return rows.map(({ source }) => source);
+}
+
+/** What the balance is made of, as of one moment. */
+export interface StoredLedger {
+  /** Epoch milliseconds. */
+  readonly began: number;
+  readonly sources: readonly StoredSource[];
+  /** By partition, the first offset that is not in the windows. */
+  readonly next: ReadonlyMap<number, bigint>;
+  readonly acknowledged: ReadonlyMap<string, number>;
+}
+
+/** Reads sources and offsets as of one transaction: the offsets say what the sources have come to. */
+export async function readLedger(database: Database, topic: string): Promise<StoredLedger> {
+  return database.transaction('reading the ledger', async (transaction) => {
+    await transaction.query(
+      'reading the ledger',
+      'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY',
+    );
+    const sources = await readSources(transaction, topic);
+    const acknowledged = await transaction.query<{ loss: string; readings: string }>(
+      'reading what was taken note of',
+      `SELECT loss, readings FROM ${TABLES.ledgerAcknowledged}`,
+    );
+    return {
+      began: await ledgerBegan(transaction),
+      sources,
+      next: await readNextOffsets(transaction, topic),
+      acknowledged: new Map(acknowledged.map(({ loss, readings }) => [loss, Number(readings)])),
+    };
+  });
+}
+
+/** Takes note of losses, in the caller's transaction: so many readings of them are no residual any more. */
+export async function acknowledgeLosses(
+  runner: Runner,
+  losses: readonly { readonly id: string; readonly readings: number }[],
+  by: string,
+): Promise<void> {
+  await runner.query(
+    'taking note of losses',
+    `INSERT INTO ${TABLES.ledgerAcknowledged} AS a (loss, readings, by)
+     SELECT loss, readings, $3 FROM unnest($1::text[], $2::bigint[]) AS l (loss, readings)
+     ON CONFLICT (loss) DO UPDATE SET readings = greatest(a.readings, EXCLUDED.readings), at = now(), by = EXCLUDED.by`,
+    [losses.map(({ id }) => id), losses.map(({ readings }) => readings), by],
+  );
 }

@@ -87,3 +87,16 @@ export async function raiseAlerts(
   );
   return { opened: opened.length, resolved: resolved.length };
 }
+
+/** Open alerts of a kind in a state. */
+export function readAlerts(
+  runner: Runner,
+  kind: Alert['kind'],
+  state: 'firing' | 'acknowledged',
+): Promise<AlertRow[]> {
+  return runner.query<AlertRow & Record<string, unknown>>(
+    'reading open alerts',
+    `SELECT ${ALERT_COLUMNS} FROM ${TABLES.alerts} WHERE kind = $1 AND state = $2`,
+    [kind, state],
+  );
+}

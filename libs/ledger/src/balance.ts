@@ -1,4 +1,4 @@
-import type { Hole, Source } from './received.ts';
+import type { Source } from './received.ts';
 import type { AtEdge } from './sent.ts';
 
 /** What readings pass, in their order; a loss belongs to the hop in which it happened. */
@@ -31,8 +31,6 @@ export interface LedgerInput {
   readonly readToEnd: ReadonlySet<number>;
   /** What came into the windows. */
   readonly windows: readonly ReaderSource[];
-  /** What came into the archive. */
-  readonly archive: readonly ReaderSource[];
   /** Objects that the archive must hold and does not. */
   readonly missingObjects: readonly { readonly key: string; readonly readings: number }[];
   /** By id of a loss, the readings of it that a person has taken note of. */
@@ -81,7 +79,7 @@ export interface Balance {
  * having read up to that end, do not know, is nowhere.
  */
 export function balance(input: LedgerInput): Balance {
-  const { edges, windows, archive, readToEnd } = input;
+  const { edges, windows, readToEnd } = input;
   const found: Omit<Loss, 'acknowledged'>[] = [];
   const live = new Map(edges.map((edge) => [edge.edge, edge]));
   const none = { edge: null, partition: null, object: null };
@@ -110,13 +108,6 @@ export function balance(input: LedgerInput): Balance {
   let gone = 0;
   for (const { readings, hop } of found) if (hop === 'kafka') gone += readings;
 
-  for (const source of archive) {
-    const { edge, partition, since, holes } = source;
-    const same = windows.find((one) => one.edge === edge && one.partition === partition);
-    const readings = uncovered(holes, same?.since === since ? same.holes : []);
-    if (readings > 0)
-      found.push({ ...none, id: `archive ${partition} ${edge}`, hop: 'archive', readings, edge, partition });
-  }
   for (const { key, readings } of input.missingObjects) {
     found.push({ ...none, id: `archive ${key}`, hop: 'archive', readings, object: key });
   }
@@ -125,12 +116,11 @@ export function balance(input: LedgerInput): Balance {
     ...loss,
     acknowledged: Math.min(loss.readings, input.acknowledged.get(loss.id) ?? 0),
   }));
-  const archived = archive.length === 0 ? null : sentButNotIn(edges, archive).total;
   const tails = gone - windows.reduce((sum, { missing }) => sum + missing, 0);
   const inFlight: Record<LedgerHop, number | null> = {
     spool: edges.reduce((sum, { taken, counted }) => sum + (counted === null ? 0 : taken - counted), 0),
     kafka: Math.max(0, way.total - tails),
-    archive: archived,
+    archive: null,
   };
   const hops = LEDGER_HOPS.map((hop) => {
     const own = losses.filter((loss) => loss.hop === hop);
@@ -184,19 +174,4 @@ function sentButNotIn(edges: readonly LiveEdge[], sources: readonly ReaderSource
     unseen,
     find: (edge: string, partition: number) => found.get(`${partition} ${edge}`),
   };
-}
-
-/** Readings of `holes` that are not in `others`. */
-function uncovered(holes: readonly Hole[], others: readonly Hole[]): number {
-  let readings = 0;
-  for (const { from, to } of holes) {
-    let at = from;
-    for (const other of [...others].sort((a, b) => a.from - b.from)) {
-      if (other.to <= at || other.from >= to) continue;
-      readings += Math.max(0, other.from - at);
-      at = Math.max(at, other.to);
-    }
-    readings += Math.max(0, to - at);
-  }
-  return readings;
 }
