@@ -15,7 +15,7 @@ function cellOf(value: number): number {
 function largestOf(cell: number): number {
   if (cell < FIRST) return cell;
   const shift = (cell >> (BITS - 1)) - 1;
-  return ((cell - (shift << (BITS - 1)) + 1) << shift) - 1;
+  return (cell - (shift << (BITS - 1)) + 1) * 2 ** shift - 1;
 }
 
 /** Percentiles of a report. */
