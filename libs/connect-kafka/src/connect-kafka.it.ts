@@ -5,7 +5,7 @@ import { isTransient, WeirError } from '@weir/flow';
 import { atEnd, isolated, until } from '@weir/testkit';
 import { type LogUnderTest, partitionedLogConformance } from '@weir/testkit/conformance/partitioned-log';
 import { pino } from 'pino';
-import { openAdmin, openConsumer, openProducer } from './index.ts';
+import { openAdmin, openConsumer, openProducer, openTopicIds } from './index.ts';
 import type { ConsumerEvent, KafkaOptions } from './types.ts';
 
 const log = pino({ level: 'silent' });
@@ -142,4 +142,27 @@ test('a place beyond the log (a topic made anew) is told loudly, and reading beg
     events.find(({ kind }) => kind === 'offset-out-of-range'),
     { kind: 'offset-out-of-range', partition: 0, wanted: 5_000n, start: 0n, end: 1n, missing: 0n },
   );
+});
+
+test('the id of a topic tells it from one made anew under its name', async (t) => {
+  const space = await isolated(t, { kafka: true });
+  const options: KafkaOptions = { brokers: space.brokers, clientId: 't', log };
+  const admin = openAdmin(options);
+  const ids = openTopicIds(options);
+  atEnd(t, async () => {
+    await Promise.all([admin.close(), ids.close()]);
+  });
+  const names = Array.from({ length: 150 }, (_, n) => `${space.namespace}.none-${n}`);
+  const name = `${space.namespace}.made-anew`;
+  const make = async (): Promise<string | undefined> => {
+    await admin.applyTopics([{ name, partitions: 3, config: {} }]);
+    const found = await ids.read([...names, name]);
+    assert.deepEqual([...found.keys()], [name]);
+    return found.get(name);
+  };
+  const first = await make();
+  assert.match(first ?? '', /^[0-9a-f]{32}$/);
+  assert.equal(await make(), first);
+  await admin.deleteTopics([name]);
+  assert.notEqual(await make(), first);
 });

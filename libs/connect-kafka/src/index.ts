@@ -4,4 +4,5 @@ export { consumerLog } from './consumer-log.ts';
 export * from './dead-letters.ts';
 export { openLogReader } from './log-reader.ts';
 export { openProducer } from './producer.ts';
+export { openTopicIds } from './topic-ids.ts';
 export type * from './types.ts';

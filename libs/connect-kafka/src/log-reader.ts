@@ -1,11 +1,11 @@
 import { WeirError } from '@weir/flow';
 import type { Cluster, KafkaMessage } from 'kafkajs';
-import { atMost, createKafka, SHORT_RETRY, within } from './client.ts';
+import { atMost, within } from './client.ts';
+import { openCluster } from './cluster.ts';
 import { mapError } from './errors.ts';
 import { toRecords } from './records.ts';
 import type { KafkaOptions, LogReader, PartitionOffsets } from './types.ts';
 
-const CONNECT_DEADLINE_MS = 5_000;
 const CLOSE_DEADLINE_MS = 3_000;
 const MAX_WAIT_MS = 50;
 
@@ -51,39 +51,10 @@ interface OffsetsByTime {
 export function openLogReader(options: KafkaOptions, topic: string): LogReader {
   let connecting: Promise<Cluster> | null = null;
   let closed = false;
-  const where = options.brokers.join(', ');
   const deadlineMs = options.requestTimeoutMs ?? 30_000;
 
   const connect = async (): Promise<Cluster> => {
-    let captured: Cluster | null = null;
-    createKafka(options, SHORT_RETRY).consumer({
-      groupId: 'weir.none', // never joined
-      allowAutoTopicCreation: false,
-      readUncommitted: true,
-      partitionAssigners: [
-        ({ cluster }) => {
-          captured = cluster;
-          return {
-            name: 'none',
-            version: 1,
-            assign: async () => [],
-            protocol: () => ({ name: 'none', metadata: Buffer.alloc(0) }),
-          };
-        },
-      ],
-    });
-    const cluster = captured as Cluster | null;
-    if (cluster === null) throw new WeirError('WEIR_STATE', 'fatal', 'kafkajs handed out no connection');
-    await within(
-      CONNECT_DEADLINE_MS,
-      cluster.connect(),
-      () =>
-        new WeirError(
-          'WEIR_CONNECT_FAILED',
-          'transient',
-          `connecting to Kafka at ${where}: no answer in ${CONNECT_DEADLINE_MS / 1_000} s`,
-        ),
-    );
+    const cluster = await openCluster(options);
     await cluster.addTargetTopic(topic);
     await cluster.refreshMetadataIfNecessary();
     return cluster;

@@ -209,6 +209,14 @@ export interface Admin {
   close(): Promise<void>;
 }
 
+/** Tells a topic from one made anew under its name. Every call throws `WeirError`. */
+export interface TopicIds {
+  /** Name → id, hexadecimal, of those that exist. */
+  read(topics: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
 /** A topic that can be read at any place, without a group. Every call throws `WeirError`. */
 export interface LogReader {
   ends(): Promise<PartitionOffsets[]>;

@@ -4,7 +4,7 @@ export { type MissingBinding, missingBindings, topologyDifferences } from './com
 export { vhostOf } from './connection.ts';
 export { openConsumer } from './consumer.ts';
 export { openLiveQueue } from './live-queue.ts';
-export { manage, type QueueDepth, queueConsumers, queueDepths } from './management.ts';
+export { manage, type QueueDepth, queueConsumers, queueDepths, queueTotals } from './management.ts';
 export { type OwnQueue, openOwnQueue } from './own-queue.ts';
 export { openPublisher } from './publisher.ts';
 export { restoreTopology } from './restore-topology.ts';

@@ -100,35 +100,54 @@ export async function manage<T>(
   return (text === '' ? undefined : JSON.parse(text)) as T;
 }
 
-/** Depths of all queues of a virtual host, up to 5 s old (the interval of the broker's statistics). */
-export async function queueDepths(managementUrl: string, vhost: string): Promise<QueueDepth[]> {
-  const depths: QueueDepth[] = [];
+/** Rows of all queues of a virtual host, page by page. */
+async function queueRows(managementUrl: string, vhost: string, more = ''): Promise<QueueRow[]> {
+  const rows: QueueRow[] = [];
   for (let page = 1, pages = 1; page <= pages; page++) {
     const answer = await manage<{ items: QueueRow[]; page_count: number }>(
       managementUrl,
-      `/api/queues/${encodeURIComponent(vhost)}?page=${page}&page_size=${PAGE_SIZE}`,
+      `/api/queues/${encodeURIComponent(vhost)}?page=${page}&page_size=${PAGE_SIZE}${more}`,
     );
     pages = answer.page_count;
-    for (const row of answer.items) {
-      const { ack = 0, deliver_no_ack = 0, get_no_ack = 0 } = row.message_stats ?? {};
-      const headAt = row.head_message_timestamp;
-      depths.push({
-        name: row.name,
-        ready: row.messages_ready ?? 0,
-        unacked: row.messages_unacknowledged ?? 0,
-        bytes: row.message_bytes ?? 0,
-        consumers: row.consumers ?? 0,
-        publishRate: row.message_stats?.publish_details?.rate ?? 0,
-        deliverRate: row.message_stats?.deliver_get_details?.rate ?? 0,
-        done: ack + deliver_no_ack + get_no_ack,
-        headAt: typeof headAt === 'number' ? headAt * 1_000 : null,
-        type: row.type ?? 'classic',
-        exclusive: row.exclusive === true,
-        arguments: row.arguments ?? {},
-      });
-    }
+    rows.push(...answer.items);
   }
-  return depths;
+  return rows;
+}
+
+/** Depths of all queues of a virtual host, up to 10 s old (the broker's statistics of quorum queues). */
+export async function queueDepths(managementUrl: string, vhost: string): Promise<QueueDepth[]> {
+  return (await queueRows(managementUrl, vhost)).map((row) => {
+    const { ack = 0, deliver_no_ack = 0, get_no_ack = 0 } = row.message_stats ?? {};
+    const headAt = row.head_message_timestamp;
+    return {
+      name: row.name,
+      ready: row.messages_ready ?? 0,
+      unacked: row.messages_unacknowledged ?? 0,
+      bytes: row.message_bytes ?? 0,
+      consumers: row.consumers ?? 0,
+      publishRate: row.message_stats?.publish_details?.rate ?? 0,
+      deliverRate: row.message_stats?.deliver_get_details?.rate ?? 0,
+      done: ack + deliver_no_ack + get_no_ack,
+      headAt: typeof headAt === 'number' ? headAt * 1_000 : null,
+      type: row.type ?? 'classic',
+      exclusive: row.exclusive === true,
+      arguments: row.arguments ?? {},
+    };
+  });
+}
+
+/** Messages in each queue of a virtual host, without its statistics: up to 5 s old, half of what `queueDepths` may be. */
+export async function queueTotals(
+  managementUrl: string,
+  vhost: string,
+): Promise<ReadonlyMap<string, Pick<QueueDepth, 'ready' | 'unacked'>>> {
+  const rows = await queueRows(managementUrl, vhost, '&disable_stats=true&enable_queue_totals=true');
+  return new Map(
+    rows.map(({ name, messages_ready: ready = 0, messages_unacknowledged: unacked = 0 }) => [
+      name,
+      { ready, unacked },
+    ]),
+  );
 }
 
 /** Consumers of each queue of a virtual host that has any; at once, unlike those of `queueDepths`. */

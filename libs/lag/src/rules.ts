@@ -120,10 +120,10 @@ const RULES: readonly Rule[] = [
       : null,
   ),
   rule('stopped', 'STOP', (facts, found) => {
-    const { now, figures, absentSince, movedAt, waitingSince, limits } = facts;
+    const { now, figures, absentSince, movedAt, limits } = facts;
     const lost = lostOf(now);
     if (absentSince === null || ((figures.lag ?? 0) === 0 && lost === 0)) return null;
-    const ms = now.at - Math.max(absentSince, movedAt, lost > 0 ? 0 : (waitingSince ?? now.at));
+    const ms = now.at - Math.max(absentSince, movedAt);
     if (ms < limits.stopAfterMs || isExcused(facts, limits.stopAfterMs)) return null;
     return found(`${many(figures.lag ?? 0)} and nobody has consumed for ${span(ms)}`, {
       lag_items: figures.lag,

@@ -41,7 +41,7 @@ export interface Unmeasured {
 export interface Limits {
   /** Time lag that is in order. */
   readonly allowedLagMs: number;
-  /** How long nobody may consume while something waits. */
+  /** How long nobody may have consumed when something waits. */
   readonly stopAfterMs: number;
   /** How long nothing may be committed while something waits; longer for a group that commits in larger strides. */
   readonly stallAfterMs: number;

@@ -1,4 +1,4 @@
-import type { Admin, GroupState } from '@weir/connect-kafka';
+import type { Admin, GroupState, TopicIds } from '@weir/connect-kafka';
 import type { MeasuredPartition } from '@weir/lag';
 import { eachOf, type MeasuredGroup, type Round } from './measured.ts';
 import type { readHeads, Waiting } from './read-heads.ts';
@@ -8,6 +8,7 @@ export interface MeasureGroupsOptions {
     Admin,
     'listGroups' | 'describeGroups' | 'groupOffsets' | 'topicOffsets' | 'topicConfig' | 'listTopics'
   >;
+  readonly ids: Pick<TopicIds, 'read'>;
   readonly heads: Pick<ReturnType<typeof readHeads>, 'readHeads'>;
   readonly isWatched: (group: string) => boolean;
   readonly isOurs: (group: string) => boolean;
@@ -23,6 +24,7 @@ interface Offsets {
   readonly start: number;
   readonly end: number;
 }
+const NO_IDS: ReadonlyMap<string, string> = new Map();
 const NOTHING: Offsets = { start: 0, end: 0 };
 interface Place {
   readonly topic: string;
@@ -36,7 +38,7 @@ interface Place {
  * Makes a step that measures all consumer groups, ours and others'. Committed places are read before ends, so a group
  * that moves meanwhile never looks ahead of its log. The step throws `WeirError` when Kafka does not answer.
  */
-export function measureGroups({ admin, heads, isWatched, isOurs, maxPartitions }: MeasureGroupsOptions) {
+export function measureGroups({ admin, ids, heads, isWatched, isOurs, maxPartitions }: MeasureGroupsOptions) {
   let retention = new Map<string, { readonly ms: number | null; readonly at: number }>();
 
   const readOffsets = async (
@@ -81,6 +83,8 @@ export function measureGroups({ admin, heads, isWatched, isOurs, maxPartitions }
       ]);
     const offsets = await readOffsets(states.flatMap((state) => [...topicsOf(state)]));
     await readRetention(offsets.keys());
+    // Kafka before 2.8 has none; a topic made anew is then told from its shorter log.
+    const logs = await ids.read([...offsets.keys()]).catch(() => NO_IDS);
     const at = Date.now();
     const tookMs = performance.now() - since;
 
@@ -120,6 +124,7 @@ export function measureGroups({ admin, heads, isWatched, isOurs, maxPartitions }
         const head = waiting === null ? undefined : headOf(waiting);
         const measured = {
           ...{ at, committed, consumers, rebalancing, ...offsetsOf(topic, partition) },
+          log: logs.get(topic) ?? null,
           retentionMs: retention.get(topic)?.ms ?? null,
           ...(head === undefined ? {} : head === 'nothing' ? { nothing: true } : { headAt: head.at }),
         };

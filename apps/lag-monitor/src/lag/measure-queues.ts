@@ -1,4 +1,4 @@
-import { queueConsumers, queueDepths, vhostOf } from '@weir/connect-rabbitmq';
+import { queueConsumers, queueDepths, queueTotals, vhostOf } from '@weir/connect-rabbitmq';
 import { type QueuePlace, queuePlace } from '@weir/lag';
 import type { MeasuredGroup, Round } from './measured.ts';
 
@@ -26,15 +26,17 @@ export function measureQueues({ url, managementUrl, isWatched }: MeasureQueuesOp
 
   return async function measureQueues(): Promise<Round> {
     const since = performance.now();
-    const [depths, counts] = await Promise.all([
+    const [depths, totals, counts] = await Promise.all([
       queueDepths(managementUrl, vhost),
+      queueTotals(managementUrl, vhost),
       queueConsumers(managementUrl, vhost),
     ]);
     const at = Date.now();
     const next = new Map<string, QueuePlace>();
     const groups: MeasuredGroup[] = [];
-    for (const { name, ready, unacked, done, headAt, type, exclusive, arguments: args } of depths) {
+    for (const { name, done, headAt, type, exclusive, arguments: args, ...counted } of depths) {
       if (exclusive || type === 'stream' || !isWatched(name)) continue;
+      const { ready, unacked } = totals.get(name) ?? counted;
       const consumers = counts.get(name) ?? 0;
       const place = queuePlace(places.get(name) ?? null, { depth: ready + unacked, done });
       next.set(name, place);

@@ -1,4 +1,4 @@
-import { openAdmin, openLogReader } from '@weir/connect-kafka';
+import { openAdmin, openLogReader, openTopicIds } from '@weir/connect-kafka';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
 import type { Parts } from '../parts.ts';
@@ -27,6 +27,7 @@ export function startLag(context: AppContext, parts: Parts, askBusy: AskBusy): v
   const events = new LagEvents(log, metrics, board);
   const watched = (name: string): boolean => isWatched(config.lagMonitor, name);
   const admin = openAdmin(kafka);
+  const ids = openTopicIds(kafka);
   const heads = readHeads({
     open: (topic) => openLogReader(kafka, topic),
     knows: (group, topic, partition, offset) => board.knows(group, topic, partition, offset),
@@ -48,7 +49,7 @@ export function startLag(context: AppContext, parts: Parts, askBusy: AskBusy): v
     ...{ board, events, stopping, everyMs: interval, deadlineMs: deadline, onJudged: kept.judged },
     measures: {
       kafka: measureGroups({
-        ...{ admin, heads, isWatched: watched, maxPartitions },
+        ...{ admin, ids, heads, isWatched: watched, maxPartitions },
         isOurs: (group) => ours.has(group),
       }),
       rabbitmq: measureQueues({ ...config.rabbitmq, isWatched: watched }),
@@ -56,6 +57,6 @@ export function startLag(context: AppContext, parts: Parts, askBusy: AskBusy): v
   }).catch((error: unknown) => context.fatal('measuring lag', error));
   context.onStop('settle', 'measurements of lag', () => watching);
   context.onStop('close', 'Kafka', async () => {
-    await Promise.all([heads.close(), admin.close()]);
+    await Promise.all([heads.close(), ids.close(), admin.close()]);
   });
 }

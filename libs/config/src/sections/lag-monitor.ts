@@ -25,10 +25,10 @@ export const lagMonitorSection = z
       .prefault('60s')
       .describe('Time lag that is in order; beyond it a group or queue is WARN or ERR'),
     stopAfter: duration()
-      .prefault('10s')
-      .describe('How long nobody may consume while something waits before it is STOP'),
+      .prefault('9s')
+      .describe('How long nobody may have consumed when something waits before it is STOP'),
     stallAfter: duration()
-      .prefault('10s')
+      .prefault('9s')
       .describe('How long nothing may be committed or acknowledged while something waits before it is STALL'),
     hold: duration()
       .prefault('10s')
