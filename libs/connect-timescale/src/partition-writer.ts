@@ -9,7 +9,7 @@ import { forcedReadings } from './forced.ts';
 import { areMoved, type Claim, type Move, movePartitions } from './offsets.ts';
 import { readExpiry } from './retention.ts';
 import { RowMemory, WindowRows } from './rows.ts';
-import { allocateSeries, loadSeries, type StoredSeries } from './series.ts';
+import { allocateSeries, SeriesLoads, type StoredSeries } from './series.ts';
 import { copyNew, loadOpenWindows, loadWindows, writeLevel } from './windows.ts';
 
 /** A claimed partition: its fold, its parts, and how far the database is. */
@@ -71,6 +71,7 @@ const UNIQUE_VIOLATION = '23505';
 export class PartitionWriter {
   private readonly options: PartitionWriterOptions;
   private readonly memory = new RowMemory();
+  private readonly series = new SeriesLoads();
   private inDoubt = false;
 
   constructor(options: PartitionWriterOptions) {
@@ -92,7 +93,7 @@ export class PartitionWriter {
   ): Promise<{ owned: OpenPartition; series: number }> {
     const { database, parts } = this.options;
     // Only after the claim: a series that the earlier owner made until then must be seen.
-    const series = (await loadSeries(database)).filter(({ device }) => belongs(device));
+    const series = await this.series.load(database, belongs);
     const state = new PartitionState(windows, position);
     let restored = 0;
     for (const batch of wholeDevices(series)) {

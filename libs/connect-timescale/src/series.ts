@@ -51,12 +51,69 @@ async function allocate(runner: Runner, names: readonly SeriesName[]): Promise<n
   return rows.map(({ id }) => id);
 }
 
-/** All series; the caller keeps those of its partitions. */
-export function loadSeries(runner: Runner): Promise<StoredSeries[]> {
-  return runner.query<StoredSeries & Record<string, unknown>>(
-    'loading the series',
-    `SELECT series_id AS id, site, device, metric, unit FROM ${TABLES.series} ORDER BY series_id`,
-  );
+/** All series. */
+export async function loadSeries(runner: Runner): Promise<StoredSeries[]> {
+  const all: StoredSeries[] = [];
+  for await (const page of seriesPages(runner)) for (const one of page) all.push(one);
+  return all;
+}
+
+async function* seriesPages(runner: Runner): AsyncGenerator<StoredSeries[]> {
+  for (let after = 0; ; ) {
+    const page = await runner.query<StoredSeries & Record<string, unknown>>(
+      'loading the series',
+      `SELECT series_id AS id, site, device, metric, unit FROM ${TABLES.series}
+        WHERE series_id > $1 ORDER BY series_id LIMIT ${PAGE_ROWS}`,
+      [after],
+    );
+    yield page;
+    if (page.length < PAGE_ROWS) return;
+    after = page.at(-1)?.id ?? after;
+  }
+}
+
+const PAGE_ROWS = 10_000;
+
+interface SeriesWanted {
+  readonly belongs: (device: string) => boolean;
+  readonly found: StoredSeries[];
+  readonly resolve: (series: StoredSeries[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Reads the series once for all partitions that wait for theirs, and in pieces: a dozen of them are claimed at the same
+ * time, and each would hold them all.
+ */
+export class SeriesLoads {
+  private waiting: SeriesWanted[] = [];
+  private running = false;
+
+  /** The series of these devices, none left out that was there at this call. */
+  load(runner: Runner, belongs: (device: string) => boolean): Promise<StoredSeries[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<StoredSeries[]>();
+    this.waiting.push({ belongs, found: [], resolve, reject });
+    if (!this.running) void this.run(runner);
+    return promise;
+  }
+
+  private async run(runner: Runner): Promise<void> {
+    this.running = true;
+    while (this.waiting.length > 0) {
+      const all = this.waiting;
+      this.waiting = [];
+      try {
+        for await (const page of seriesPages(runner)) {
+          for (const { belongs, found } of all)
+            for (const one of page) if (belongs(one.device)) found.push(one);
+        }
+        for (const { resolve, found } of all) resolve(found);
+      } catch (error) {
+        for (const { reject } of all) reject(error);
+      }
+    }
+    this.running = false;
+  }
 }
 
 /** Gives a scratch table of series these rows, keys as they are; those that it has stay. */

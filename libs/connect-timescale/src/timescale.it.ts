@@ -20,6 +20,7 @@ import {
   openDatabase,
   openQueries,
   readEdition,
+  SeriesLoads,
   sqlState,
   WindowRows,
   writeLevel,
@@ -245,6 +246,24 @@ test('series keep their keys, whoever asks and in whatever order', async () => {
   assert.equal(a[1], b[0]);
   const again = await allocateSeries(database, [name('k3'), name('k1')]);
   assert.deepEqual(again, [b[1], a[0]]);
+});
+
+test('partitions that wait for their series at the same time get theirs, whole', async () => {
+  const names = Array.from({ length: 10_500 }, (_, i) => ({
+    ...{ site: 'loads', device: `loads-${i}`, metric: 'm', unit: undefined },
+  }));
+  await allocateSeries(database, names);
+  const loads = new SeriesLoads();
+  const ends = (digit: string) => (device: string) => device.startsWith('loads-') && device.endsWith(digit);
+  const found = await Promise.all(['1', '2', '2'].map((digit) => loads.load(database, ends(digit))));
+  for (const [i, digit] of ['1', '2', '2'].entries())
+    assert.deepEqual(
+      found[i]?.map(({ device }) => device).sort(),
+      names
+        .map(({ device }) => device)
+        .filter(ends(digit))
+        .sort(),
+    );
 });
 
 test('a replaced owner writes nothing', async () => {
