@@ -13,6 +13,10 @@ export interface Indexed {
   readonly seconds: number;
 }
 
+/** A sentence about what a step waits for. */
+const sentence = (step: keyof typeof WAITING, error: unknown): string =>
+  `${WAITING[step]}: ${errorMessage(error)}`;
+
 export type IndexerEvents = ReturnType<typeof indexerEvents>;
 
 const WAITING = {
@@ -26,6 +30,7 @@ const WAITING = {
 /** What the indexer tells: each event owns its log line and its metrics. */
 export function indexerEvents(log: Logger, metrics: Metrics) {
   const limit = rateLimited();
+  const waits = new Map<keyof typeof WAITING, string>();
   const indexed = metrics.counter('weir_dlq_indexed_total', 'Dead letters that are new in the index', [
     'source',
     'reason',
@@ -51,9 +56,16 @@ export function indexerEvents(log: Logger, metrics: Metrics) {
     },
     waiting(step: keyof typeof WAITING, error: unknown, attempt: number): void {
       retries.inc({ step });
-      limit(step, (suppressed) =>
-        log.warn({ step, attempt, suppressed }, `${WAITING[step]}: ${errorMessage(error)}`),
-      );
+      limit(step, (suppressed) => log.warn({ step, attempt, suppressed }, sentence(step, error)));
+      waits.set(step, sentence(step, error));
+    },
+    /** The step has been done. */
+    done(step: keyof typeof WAITING): void {
+      waits.delete(step);
+    },
+    /** What the indexer waits for now, as a sentence; undefined: nothing. */
+    get waitsFor(): string | undefined {
+      return waits.values().next().value;
     },
     policyRefused(error: unknown): void {
       log.error(

@@ -9,10 +9,10 @@ import {
   packDay,
   returnLetters,
 } from '@weir/dead-letters';
-import { isTransient, retrying } from '@weir/flow';
 import type { Parts } from '../parts.ts';
 import type { IndexerEvents } from './events.ts';
 import type { QueueMark } from './identities.ts';
+import { persisting } from './persist.ts';
 import type { Incoming } from './press.ts';
 
 interface Named {
@@ -40,12 +40,7 @@ const PUT_AGAIN_MS = 3_600_000;
  * crash in between leaves an object that no row names, and that the sweep removes. Servers that are away are waited for.
  */
 export function indexLetters({ database, store, bucket, events, name, giveUp }: IndexOptions) {
-  const persist = <T>(step: Parameters<IndexerEvents['waiting']>[0], work: () => Promise<T>): Promise<T> =>
-    retrying(work, {
-      signal: giveUp,
-      shouldRetry: isTransient,
-      onRetry: (error, attempt) => events.waiting(step, error, attempt),
-    });
+  const persist = persisting(events, giveUp);
 
   return async function indexLetters(batch: readonly Incoming[]): Promise<readonly string[]> {
     const began = performance.now();

@@ -60,6 +60,7 @@ export async function startIndexer(context: AppContext, parts: Parts): Promise<v
     'kafka',
     () => kafka.healthy || (kafka.lastError?.message ?? 'no partition of the dead letters is assigned yet'),
   );
+  context.readyWhen('index', () => events.waitsFor ?? true);
   context.readyWhen('rabbitmq', () => {
     const missing = queues.find(({ consumer }) => !consumer.consuming);
     return missing === undefined || (missing.consumer.lastError?.message ?? 'not subscribed');

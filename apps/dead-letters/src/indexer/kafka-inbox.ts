@@ -1,9 +1,9 @@
 import { type Consumer, type ConsumerHandler, type KafkaRecord, openConsumer } from '@weir/connect-kafka';
 import { type OriginReader, readArrival } from '@weir/dead-letters';
-import { isTransient, retrying } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
 import { kafkaTopology } from '@weir/topology';
 import type { IndexerEvents } from './events.ts';
+import { persisting } from './persist.ts';
 import type { Press } from './press.ts';
 
 export interface InboxOptions {
@@ -23,6 +23,7 @@ export function kafkaInbox({ context, press, readOrigin, events, giveUp }: Inbox
   const { config, log } = context;
   const { deadLetters, groups } = kafkaTopology(config.namespace);
   const topic = deadLetters.name;
+  const persist = persisting(events, giveUp);
 
   const take = (partition: number, record: KafkaRecord): Promise<string> => {
     const { offset, timestamp, key, headers, value } = record;
@@ -31,11 +32,7 @@ export function kafkaInbox({ context, press, readOrigin, events, giveUp }: Inbox
     return press.add({ letter: readArrival(arrival, readOrigin, Date.now()), mark: null });
   };
   const commit = (partition: number, next: bigint): Promise<unknown> =>
-    retrying(() => consumer.commit(new Map([[partition, next]])), {
-      signal: giveUp,
-      shouldRetry: isTransient,
-      onRetry: (error, attempt) => events.waiting('commit', error, attempt),
-    });
+    persist('commit', () => consumer.commit(new Map([[partition, next]])));
 
   const handler: ConsumerHandler = {
     assigned: () => Promise.resolve(null),

@@ -1,7 +1,7 @@
 import { manage, vhostOf } from '@weir/connect-rabbitmq';
-import { isTransient, retrying } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
 import type { IndexerEvents } from './events.ts';
+import { persisting } from './persist.ts';
 
 const POLICY = 'weir-dead-letters';
 const RULE = {
@@ -23,13 +23,12 @@ export async function liftDeliveryLimit(
   const { url, managementUrl } = config.rabbitmq;
   const path = `/api/policies/${encodeURIComponent(vhostOf(url))}/${POLICY}`;
   try {
-    await retrying(() => manage(managementUrl, path, { method: 'PUT', body: RULE }), {
-      signal: stopping,
-      shouldRetry: isTransient,
-      onRetry: (error, attempt) => events.waiting('policy', error, attempt),
-    });
+    await persisting(events, stopping)('policy', () =>
+      manage(managementUrl, path, { method: 'PUT', body: RULE }),
+    );
   } catch (error) {
     if (stopping.aborted) return;
+    events.done('policy');
     events.policyRefused(error);
   }
 }
