@@ -3,7 +3,7 @@ import { archiveRetention } from '@weir/config';
 import { openAdmin } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
 import { isFenced } from '@weir/connect-timescale';
-import { isTransient } from '@weir/flow';
+import { isTransient, WeirError } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
 import { archiveBucket, kafkaTopology } from '@weir/topology';
 import type { Act, Parts } from '../parts.ts';
@@ -14,7 +14,7 @@ import { measureLedger } from './measure-ledger.ts';
 import { tellAlarms } from './tell-alarms.ts';
 import { ArchiveWatch } from './watch-archive.ts';
 
-const BALANCE_MS = 5_000;
+const BALANCE_MS = 3_000;
 const ARCHIVE_MS = 10_000;
 
 /** Edges, the log and the windows → the balance; of the leader, the archive's objects and the alerts too. */
@@ -63,7 +63,7 @@ export function startLedger(context: AppContext, parts: Parts): void {
         await work();
       } catch (error) {
         if (ended.aborted) return;
-        if (!isTransient(error) || isFenced(error)) throw error;
+        if (!(isTransient(error) || isNotYetMade(error)) || isFenced(error)) throw error;
         events.failed(what, error);
       }
     };
@@ -86,6 +86,10 @@ export function startLedger(context: AppContext, parts: Parts): void {
     store.close();
   });
 }
+
+/** The bucket of the archive is made by whoever comes first, and that need not be before this. */
+const isNotYetMade = (error: unknown): boolean =>
+  error instanceof WeirError && error.code === 'WEIR_STATE';
 
 /** Runs `work` now and then, at least `ms` from begin to begin, until `signal` aborts. */
 async function every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
