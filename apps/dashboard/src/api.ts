@@ -8,6 +8,7 @@ import type {
   DeadLetterFacets,
   DeadLetterList,
   DeviceList,
+  Ledger,
   NewSilence,
   NotifierList,
   NotifierTest,
@@ -101,6 +102,7 @@ const device = (id: string): string => `/devices/${encodeURIComponent(id)}`;
 
 export const api = {
   status: (signal?: AbortSignal) => get<Status>('/status', {}, signal),
+  ledger: (signal?: AbortSignal) => get<Ledger>('/ledger', {}, signal),
   pressure: (signal?: AbortSignal) => get<Pressure>('/pressure', {}, signal),
   devices: (query: { q?: string; cursor?: string; limit?: number }, signal?: AbortSignal) =>
     get<DeviceList>('/devices', query, signal),

@@ -1,6 +1,9 @@
 import type { Status } from '@weir/api';
+import { api } from '../api.ts';
+import { useAsked } from '../asked.ts';
 import { bytes, count, rate } from '../format.ts';
 import { history, status } from '../state.ts';
+import { StateMark } from './icons.tsx';
 
 type FigureName = keyof Status['figures'];
 interface Entry {
@@ -77,7 +80,36 @@ export function Ledger() {
           </div>
         ))}
       </dl>
+      <BalanceStrip />
     </section>
+  );
+}
+
+const BALANCE_MS = 3_000;
+
+/** Whether every acknowledged reading is somewhere; each hop in a sentence when one is not. */
+function BalanceStrip() {
+  const { value, trouble } = useAsked('ledger', api.ledger, BALANCE_MS);
+  if (value === null)
+    return trouble === null ? null : (
+      <p class="muted small">Whether the ledger balances is not known: {trouble}</p>
+    );
+  const { residual, text, hops } = value;
+  return (
+    <ul class="wrong balance" role="status" aria-label="Balance of the ledger" data-residual={residual}>
+      <li>
+        <StateMark state={residual === 0 ? 'ok' : 'down'} words={false} />
+        <span>{text}</span>
+      </li>
+      {hops
+        .filter((hop) => hop.lost > 0)
+        .map((hop) => (
+          <li key={hop.hop} data-hop={hop.hop}>
+            <StateMark state={hop.residual === 0 ? 'ok' : 'down'} words={false} />
+            <span>{hop.text}</span>
+          </li>
+        ))}
+    </ul>
   );
 }
 

@@ -88,8 +88,7 @@ export function startLedger(context: AppContext, parts: Parts): void {
 }
 
 /** The bucket of the archive is made by whoever comes first, and that need not be before this. */
-const isNotYetMade = (error: unknown): boolean =>
-  error instanceof WeirError && error.code === 'WEIR_STATE';
+const isNotYetMade = (error: unknown): boolean => error instanceof WeirError && error.code === 'WEIR_STATE';
 
 /** Runs `work` now and then, at least `ms` from begin to begin, until `signal` aborts. */
 async function every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {

@@ -33,4 +33,20 @@ export const pipelineRoutes: RouteGroup = (app, { status, monitor }) => {
       return monitor('/pressure', api.pressure);
     },
   });
+  typed(app).route({
+    method: 'GET',
+    url: '/ledger',
+    schema: {
+      tags: ['pipeline'],
+      summary: 'Whether every acknowledged reading is somewhere, hop by hop',
+      description:
+        'Readings that are missing (residual) and that are on their way, with the places where they went missing. ' +
+        'Acknowledging the alert of a hop takes note of what is missing there: it is no residual any more.',
+      response: { 200: api.ledger, ...errors },
+    },
+    handler: async (_request, reply) => {
+      reply.header('cache-control', 'no-store');
+      return monitor('/ledger', api.ledger);
+    },
+  });
 };
