@@ -16,6 +16,8 @@ export interface Events {
   liveUnreadable(what: string, error: unknown): void;
   liveClients(count: number): void;
   feedChanged(connected: boolean, why: string): void;
+  /** @param behindMs time lag of the windows; null: not known */
+  catchingUp(active: boolean, behindMs: number | null): void;
   probeFailed(part: string, error: unknown): void;
   commandEnded(state: string): void;
   commandsWait(why: string): void;
@@ -44,6 +46,8 @@ export function gatewayEvents(log: Logger, metrics: Metrics): Events {
     ['what'],
   );
   const clients = metrics.gauge('weir_live_clients', 'WebSocket clients');
+  const catching = metrics.gauge('weir_catching_up', '1 while newest values come from the live feed');
+  catching.set(0);
   const feed = metrics.gauge('weir_live_feed_connected', '1 while RabbitMQ feeds the gateway');
   const probes = metrics.counter('weir_status_probe_failures_total', 'Parts that did not answer the status', [
     'part',
@@ -75,6 +79,12 @@ export function gatewayEvents(log: Logger, metrics: Metrics): Events {
       feed.set(connected ? 1 : 0);
       if (connected) log.info('live readings: connected to RabbitMQ');
       else limited('feed', () => log.warn(`live readings: RabbitMQ is away: ${why}`));
+    },
+    catchingUp: (active, behindMs) => {
+      catching.set(active ? 1 : 0);
+      if (active)
+        log.warn({ behindMs }, 'the windows are behind: newest values come from the live feed meanwhile');
+      else log.info({ behindMs }, 'the windows have caught up: newest values are the stored ones again');
     },
     commandEnded: (state) => commands.inc({ state }),
     commandsWait: (why) =>

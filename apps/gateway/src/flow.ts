@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { AppContext } from '@weir/lifecycle';
+import { kafkaTopology } from '@weir/topology';
 import { gatewayEvents } from './events.ts';
 import { describeApi } from './http/documents.ts';
 import { limitRequests } from './http/limit.ts';
@@ -7,10 +8,12 @@ import { servePage } from './http/page.ts';
 import { addRoutes } from './http/routes.ts';
 import { createApi, listenApi } from './http/server.ts';
 import { LiveHub } from './live/hub.ts';
+import { Newest } from './live/newest.ts';
 import { alerterUrls, monitorUrls, openParts } from './parts.ts';
 import { answerCached } from './steps/answer-cached.ts';
 import { askLiveness } from './steps/ask-liveness.ts';
 import { askMonitor } from './steps/ask-monitor.ts';
+import { catchUp } from './steps/catch-up.ts';
 import { collectStatus } from './steps/collect-status.ts';
 import { feedLive } from './steps/feed-live.ts';
 
@@ -40,7 +43,9 @@ export async function startGateway(context: AppContext): Promise<void> {
     start,
     close,
   } = openParts(context, hub, events);
-  const feed = feedLive(config.rabbitmq, hub, events, log);
+  const newest = new Newest();
+  const feed = feedLive(config.rabbitmq, hub, newest, events, log);
+  const monitor = askMonitor(monitorUrls(context));
   const doors = { mqtt: context.port('mqtt'), http: context.port('edgeHttp') };
   const status = collectStatus({ sources, doors, onFailure: events.probeFailed });
   const cached = answerCached({
@@ -77,7 +82,8 @@ export async function startGateway(context: AppContext): Promise<void> {
         desk,
         subscriptions,
         liveness: askLiveness(alerterUrls(context)),
-        monitor: askMonitor(monitorUrls(context)),
+        monitor,
+        newest,
         silentAfter: config.gateway.silentAfter,
       });
     },
@@ -93,6 +99,11 @@ export async function startGateway(context: AppContext): Promise<void> {
   context.onStop('close', 'connections', close);
   context.readyWhen('live feed', () => hub.connected || 'waiting for RabbitMQ');
   feed.start();
+  void catchUp({
+    ...{ monitor, newest, events, stopping: context.stopping },
+    group: kafkaTopology(config.namespace).groups.aggregator,
+    afterMs: config.gateway.catchUpAfter,
+  });
   start();
   await listenApi(app, config.ports.host, context.port('gateway'));
 }

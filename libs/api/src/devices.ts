@@ -58,6 +58,11 @@ export const latestValue = z.object({
   at: instant.describe('Event time of the value'),
 });
 export const latest = z
-  .object({ device: z.string(), site: z.string(), values: z.array(latestValue) })
+  .object({
+    device: z.string(),
+    site: z.string(),
+    catchingUp: z.boolean().describe('The windows are behind: values come from the live feed'),
+    values: z.array(latestValue),
+  })
   .meta({ id: 'Latest' });
 export type Latest = z.output<typeof latest>;

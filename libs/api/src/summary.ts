@@ -74,6 +74,11 @@ export const summary = z
     site: z.string(),
     at: instant.describe('When this was read, by the clock of the database'),
     watermark,
+    catchingUp: z
+      .boolean()
+      .describe(
+        'The windows are behind (gateway.catchUpAfter) and being completed: value and lastSeen come from the live feed',
+      ),
     liveness,
     clock: clock.nullable().describe('null: the device sends no times, or too few yet'),
     sequence: sequence.nullable(),

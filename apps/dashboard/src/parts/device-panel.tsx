@@ -74,6 +74,11 @@ export function DevicePanel({ of }: { of: Device | undefined }) {
           }}
         />
       </header>
+      {summary.value?.catchingUp === true && (
+        <p role="status" class="note">
+          The windows are behind and being completed: newest values come from the live feed meanwhile.
+        </p>
+      )}
       {summaryTrouble.value !== null && summary.value === null && (
         <p role="status" class="note">
           {summaryTrouble.value}

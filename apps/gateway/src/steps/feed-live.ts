@@ -5,6 +5,7 @@ import type { Logger } from '@weir/observe';
 import { EXCHANGES, liveQueueArguments } from '@weir/topology';
 import type { Events } from '../events.ts';
 import type { LiveHub } from '../live/hub.ts';
+import type { Newest } from '../live/newest.ts';
 
 export interface Feed {
   start(): void;
@@ -18,7 +19,13 @@ const SEARCHABLE = 16;
  * From RabbitMQ to the hub: an exclusive queue of this gateway, bounded, whose oldest messages make room for the
  * newest. Nothing here is owed to anybody: what is missed while RabbitMQ is away is in the windows.
  */
-export function feedLive(config: Config['rabbitmq'], hub: LiveHub, events: Events, log: Logger): Feed {
+export function feedLive(
+  config: Config['rabbitmq'],
+  hub: LiveHub,
+  newest: Newest,
+  events: Events,
+  log: Logger,
+): Feed {
   let watch: NodeJS.Timeout | undefined;
   const consumer: Consumer = openLiveQueue({
     url: config.url,
@@ -32,7 +39,7 @@ export function feedLive(config: Config['rabbitmq'], hub: LiveHub, events: Event
     arguments: liveQueueArguments,
     handler: (delivery) => {
       if (delivery.exchange === EXCHANGES.alerts.name) readAlert(delivery, hub, events);
-      else readTelemetry(delivery, hub, events);
+      else readTelemetry(delivery, hub, newest, events);
     },
     log,
   });
@@ -54,12 +61,15 @@ export function feedLive(config: Config['rabbitmq'], hub: LiveHub, events: Event
 }
 
 /** One micro-batch: site and metric in the headers, one line for each reading. */
-export function readTelemetry(delivery: Delivery, hub: LiveHub, events: Events): void {
+export function readTelemetry(delivery: Delivery, hub: LiveHub, newest: Newest, events: Events): void {
   const { site, metric } = delivery.headers;
-  if (hub.size === 0 || typeof site !== 'string' || typeof metric !== 'string' || !hub.wantsSite(site))
-    return;
-  const watched = hub.devices;
-  if (watched !== null && watched.size <= SEARCHABLE && !holdsOneOf(delivery.body, watched)) return;
+  if (typeof site !== 'string' || typeof metric !== 'string') return;
+  const isWatched = hub.size > 0 && hub.wantsSite(site);
+  if (!newest.active) {
+    if (!isWatched) return;
+    const watched = hub.devices;
+    if (watched !== null && watched.size <= SEARCHABLE && !holdsOneOf(delivery.body, watched)) return;
+  }
   for (const line of delivery.body.toString('utf8').split('\n')) {
     if (line === '') continue;
     try {
@@ -67,7 +77,7 @@ export function readTelemetry(delivery: Delivery, hub: LiveHub, events: Events):
       if (typeof device !== 'string' || typeof value !== 'number' || typeof ts !== 'number') {
         throw new TypeError('device, value or ts is missing');
       }
-      hub.push({
+      const reading: LiveReading = {
         site,
         device,
         metric,
@@ -75,7 +85,9 @@ export function readTelemetry(delivery: Delivery, hub: LiveHub, events: Events):
         ts,
         ...(typeof at === 'number' ? { at } : {}),
         ...(typeof unit === 'string' ? { unit } : {}),
-      });
+      };
+      newest.take(reading);
+      if (isWatched) hub.push(reading);
     } catch (error) {
       events.liveUnreadable('telemetry', error);
     }

@@ -1,6 +1,7 @@
 import { type DeviceDetail, type DeviceFacts, deviceDetail, type Latest, latest } from '@weir/api';
 import type { DeviceFacts as StoredFacts } from '@weir/connect-timescale';
 import { ApiProblem } from '../http/problems.ts';
+import { CATCHING_UP_MS, type Newest, newerOf } from '../live/newest.ts';
 import type { Store } from '../store/store.ts';
 import type { Question } from './answer-cached.ts';
 import { time } from './show-figures.ts';
@@ -75,10 +76,11 @@ function showFacts({
 }
 
 /** The newest value of every metric of a device. */
-export function readLatest(store: Store) {
+export function readLatest(store: Store, newest: Newest) {
   return function readLatest(name: string, site: string | undefined): Question<typeof latest> {
     return {
       key: `latest:${JSON.stringify([name, site])}`,
+      ...(newest.active ? { freshMs: CATCHING_UP_MS } : {}),
       schema: latest,
       load: async (): Promise<Latest> => {
         const where = await siteOf(store, name, site);
@@ -86,12 +88,10 @@ export function readLatest(store: Store) {
         return {
           device: name,
           site: where,
-          values: values.map(({ metric, unit, value, ts }) => ({
-            metric,
-            unit,
-            value,
-            at: ts.toISOString(),
-          })),
+          catchingUp: newest.active,
+          values: values.map(({ metric, unit, value, ts }) =>
+            newerOf({ metric, unit, value, at: ts.toISOString() }, newest.of(where, name)),
+          ),
         };
       },
     };

@@ -78,6 +78,9 @@ export const gatewaySection = z
     staleTtl: duration()
       .prefault('60s')
       .describe('Age up to which a stale answer is served while the database is away'),
+    catchUpAfter: duration()
+      .prefault('30s')
+      .describe('Time lag of the windows from which on newest values come from the live feed'),
     silentAfter: duration()
       .prefault('60s')
       .describe(

@@ -5,14 +5,14 @@ import { listDevices } from '../../steps/list-devices.ts';
 import { readSummary } from '../../steps/read-summary.ts';
 import { errors, plain, type RouteGroup, typed } from './parts.ts';
 
-export const deviceRoutes: RouteGroup = (app, { store, answer, liveness, silentAfter }) => {
+export const deviceRoutes: RouteGroup = (app, { store, newest, answer, liveness, silentAfter }) => {
   const routes = typed(app);
   const questions = {
     devices: listDevices(store),
     device: findDevice(store),
-    latest: readLatest(store),
+    latest: readLatest(store, newest),
     liveness: findLiveness(store, liveness),
-    summary: readSummary(store, silentAfter, liveness),
+    summary: readSummary(store, newest, silentAfter, liveness),
   };
 
   routes.route({
@@ -44,7 +44,7 @@ export const deviceRoutes: RouteGroup = (app, { store, answer, liveness, silentA
     url: '/devices/:id/latest',
     schema: {
       tags: ['devices'],
-      summary: 'Newest stored value of every metric',
+      summary: 'Newest stored value of every metric; while the windows are behind, the newest that was heard',
       params: api.deviceParams,
       querystring: api.siteQuery,
       response: { 200: api.latest, ...errors },

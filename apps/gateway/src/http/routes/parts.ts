@@ -4,6 +4,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { CommandDesk } from '../../commands/desk.ts';
 import type { CommandStore } from '../../commands/store.ts';
 import type { LiveHub } from '../../live/hub.ts';
+import type { Newest } from '../../live/newest.ts';
 import type { AnswerCached } from '../../steps/answer-cached.ts';
 import type { AskLiveness } from '../../steps/ask-liveness.ts';
 import type { AskMonitor } from '../../steps/ask-monitor.ts';
@@ -25,6 +26,7 @@ export interface RouteParts {
   readonly monitor: AskMonitor;
   readonly status: StatusCollector;
   readonly hub: LiveHub;
+  readonly newest: Newest;
   readonly replays: ReplayStore;
   readonly letters: LetterStore;
   readonly alerting: AlertingStore;
