@@ -1,5 +1,6 @@
 import { WeirError } from '@weir/flow';
 import { Redis } from 'ioredis';
+import '@weir/connect-kafka/quiet-timers';
 import { Kafka, logLevel } from 'kafkajs';
 import { Client as Minio } from 'minio';
 import { until } from './until.ts';
