@@ -73,17 +73,28 @@ export class WindowRows {
     const { bytes, view, used: at } = chunk;
     // The lengths of the fields are the same in every row.
     bytes.set(this.quantiles ? WINDOW_ROW : PANE_ROW, at);
+    const { count, first, firstTs } = window;
     time(view, at + 6, window.start);
-    time(view, at + 18, window.firstTs);
-    time(view, at + 30, window.lastTs);
-    view.setFloat64(at + 42, window.sum);
-    view.setFloat64(at + 54, window.min);
-    view.setFloat64(at + 66, window.max);
-    view.setFloat64(at + 78, window.m2);
-    view.setFloat64(at + 90, window.first);
-    view.setFloat64(at + 102, window.last);
+    time(view, at + 18, firstTs);
+    if (count === 1) {
+      // Most panes. Nothing else is asked for: each figure of a window costs a look into its columns.
+      time(view, at + 30, firstTs);
+      view.setFloat64(at + 42, 0 + first);
+      view.setFloat64(at + 54, first);
+      view.setFloat64(at + 66, first);
+      view.setFloat64(at + 78, 0);
+      view.setFloat64(at + 102, first);
+    } else {
+      time(view, at + 30, window.lastTs);
+      view.setFloat64(at + 42, window.sum);
+      view.setFloat64(at + 54, window.min);
+      view.setFloat64(at + 66, window.max);
+      view.setFloat64(at + 78, window.m2);
+      view.setFloat64(at + 102, window.last);
+    }
+    view.setFloat64(at + 90, first);
     view.setInt32(at + 114, seriesId);
-    view.setInt32(at + 122, window.count);
+    view.setInt32(at + 122, count);
     let end = at + 130;
     if (sketch !== undefined) {
       view.setInt32(at + 126, sketch.length);
