@@ -77,14 +77,14 @@ export class Committer {
   }
 
   private async commitNow(): Promise<void> {
-    const { partitions, writer } = this.options;
+    const { partitions, writer, time } = this.options;
     const now = performance.now();
     const busy = partitions.all().filter((held) => writer.hasWork(held, now));
     if (busy.length === 0) return;
     let written: Promise<void> = Promise.resolve();
     try {
       await partitions.whilePaused(async () => {
-        await this.inDatabase('preparing windows', () => writer.prepare(busy));
+        await time.during('sink', () => this.insisting('preparing windows', () => writer.prepare(busy)));
         const { outgoing, done } = writer.collectAll(
           busy.filter((held) => partitions.owns(held)),
           performance.now(),
@@ -98,7 +98,8 @@ export class Committer {
         written.catch(() => undefined); // told below, after an error of the fold
         await done;
       });
-      await written;
+      // Only from here on: until now the rows were made, and the database took them beside that.
+      await time.during('sink', () => written);
     } finally {
       partitions.setInFlight(0);
     }
@@ -121,7 +122,7 @@ export class Committer {
     while (shares.length > 0) {
       const started = performance.now();
       try {
-        await this.inDatabase('writing windows', () => this.options.writer.write(shares));
+        await this.insisting('writing windows', () => this.options.writer.write(shares));
         const rows = await Promise.all(shares.map((share) => share.rows));
         this.settle(shares, rows, (performance.now() - started) / 1_000);
         return;
@@ -156,10 +157,6 @@ export class Committer {
       shares.flatMap(({ samples }) => samples),
     );
     this.options.committed(offsets);
-  }
-
-  private inDatabase<T>(doing: string, work: () => Promise<T>): Promise<T> {
-    return this.options.time.during('sink', () => this.insisting(doing, work));
   }
 
   private insisting<T>(doing: string, work: () => Promise<T>): Promise<T> {
