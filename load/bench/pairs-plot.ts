@@ -5,14 +5,18 @@ const PANELS = ['readingsPerSecond', 'clientMicroseconds', 'allMicroseconds', 'c
 const PANEL = { width: 420, height: 230, top: 44, left: 16, bottom: 26, gap: 28 };
 const BAR_GAP = 3;
 const HEAD = 62;
-const STACK = { bar: 30, row: 62, left: 96 };
+const STACK = { bar: 30, row: 76, left: 96 };
 /** Parts of a stacked bar that are narrower have no name in it; the line below has all. */
 const NAMED_FROM = 64;
 /** Processes with less than this share of the longest bar are one part. */
 const SMALL = 0.015;
 const OTHERS = 'others';
-/** Distinguishable with the usual kinds of colour blindness (Okabe and Ito), on light and dark. */
-const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#8a7f00', '#7f7f7f'];
+/** The first seven are distinguishable with the usual kinds of colour blindness (Okabe and Ito), on light and dark. */
+const COLOURS = [
+  ...['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#8a7f00'],
+  ...['#7f7f7f', '#5e4fa2', '#a6761d', '#1f9e9e', '#b2182b'],
+];
+const NAMES_IN_A_LINE = 7;
 /** The servers and the sender look the same in both bars. */
 const SHARED = ['sender', 'kafka', 'timescale'];
 
@@ -44,7 +48,7 @@ export function plotPairs(result: Pairs): string {
 </style>
 <rect width="${width}" height="${height}" fill="var(--paper)"/>
 <text class="head" x="${PANEL.left}" y="26">Weir <tspan class="weir">■</tspan> and mosquitto → Telegraf → Kafka → Telegraf → TimescaleDB <tspan class="peer">■</tspan></text>
-<text class="soft" x="${PANEL.left}" y="46">${xml(`${pairs.length} pairs, ${round(messages, 0)} readings each, ${connections} connections, QoS 1; ${machine.cpus}, ${machine.memoryGiB} GiB, ${date.slice(0, 10)}; dashed: medians`)}</text>
+<text class="soft" x="${PANEL.left}" y="46">${xml(`${pairs.length} ${pairs.length === 1 ? 'pair' : 'pairs'}, ${round(messages, 0)} readings each, ${connections} connections, QoS 1; ${machine.cpus}, ${machine.memoryGiB} GiB, ${date.slice(0, 10)}; dashed: medians`)}</text>
 ${panels.join('\n')}
 <g transform="translate(${PANEL.left} ${below})">${parts.svg}</g>
 </svg>
@@ -115,10 +119,14 @@ function stacks({ pairs }: Pairs, width: number): { svg: string; height: number 
       x += wide;
       return box;
     });
-    const legend = parts.map(([process, us]) => `${process} ${round(us)}`).join(' · ');
+    const names = parts.map(([process, us]) => `${process} ${round(us)}`);
+    const legend = [names.slice(0, NAMES_IN_A_LINE), names.slice(NAMES_IN_A_LINE)].map(
+      (some, line) =>
+        `<text class="soft" x="${STACK.left}" y="${y + STACK.bar + 16 * (line + 1)}">${xml(some.join(' · '))}</text>`,
+    );
     return (
       `<text x="0" y="${y + 19}">${row.title}</text>${boxes.join('')}<text x="${fixed(x + 6)}" y="${y + 19}">${round(row.total)}</text>` +
-      `<text class="soft" x="${STACK.left}" y="${y + STACK.bar + 16}">${xml(legend)}</text>`
+      legend.join('')
     );
   });
   return {

@@ -3,13 +3,19 @@ import { join } from 'node:path';
 import { WeirError } from '@weir/flow';
 import type { RunMessage, SenderMessage, SenderOptions, SenderResult } from './sender.ts';
 
-const CONNECT_MS = 30_000;
-const SEND_MS = 240_000;
+/** It fails when nothing is heard of it for so long. */
+const SILENT_MS = 60_000;
+
+interface Waiting {
+  readonly resolve: (message: SenderMessage) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
 
 /** The sending process. */
 export class Sender {
   readonly process: ChildProcess;
-  #waiting: { resolve: (message: SenderMessage) => void; reject: (error: Error) => void } | undefined;
+  #waiting: Waiting | undefined;
   #failure: Error | undefined;
   readonly #onProgress: (acknowledged: number) => void;
 
@@ -19,18 +25,19 @@ export class Sender {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.process.on('message', (message: SenderMessage) => {
+      this.#waiting?.timer.refresh();
       if (message.kind === 'progress') this.#onProgress(message.acknowledged);
       else if (message.kind === 'failed') this.#fail(message.message);
-      else this.#waiting?.resolve(message);
+      else this.#settle()?.resolve(message);
     });
     this.process.on('exit', (code) => this.#fail(`the sender ended with exit code ${code}`));
   }
 
   async connected(): Promise<void> {
-    await this.#next(CONNECT_MS);
+    await this.#next();
   }
   async run(messages: number): Promise<SenderResult> {
-    const answer = this.#next(SEND_MS);
+    const answer = this.#next();
     this.process.send({ kind: 'run', messages } satisfies RunMessage);
     return (await answer) as SenderResult;
   }
@@ -39,26 +46,24 @@ export class Sender {
     if (this.process.connected) this.process.disconnect();
   }
 
-  #next(deadlineMs: number): Promise<SenderMessage> {
+  #next(): Promise<SenderMessage> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => this.#fail(`it did not finish within ${deadlineMs / 1_000} s`),
-        deadlineMs,
-      );
-      const settle =
-        <T>(act: (value: T) => void) =>
-        (value: T) => {
-          clearTimeout(timer);
-          this.#waiting = undefined;
-          act(value);
-        };
-      this.#waiting = { resolve: settle(resolve), reject: settle(reject) };
+      const silent = `nothing was heard of the sender for ${SILENT_MS / 1_000} s`;
+      this.#waiting = { resolve, reject, timer: setTimeout(() => this.#fail(silent), SILENT_MS) };
     });
+  }
+
+  /** Whoever waits, who does so no longer. */
+  #settle(): Waiting | undefined {
+    const waiting = this.#waiting;
+    clearTimeout(waiting?.timer);
+    this.#waiting = undefined;
+    return waiting;
   }
 
   #fail(message: string): void {
     this.#failure = new WeirError('WEIR_CONNECTION_LOST', 'fatal', `Sending failed: ${message}.`);
-    this.#waiting?.reject(this.#failure);
+    this.#settle()?.reject(this.#failure);
   }
 }

@@ -63,7 +63,7 @@ export interface Measurement<Look> extends Recount {
 }
 
 const POLL_MS = 100;
-const ARRIVE_MS = 180_000;
+const STALLED_MS = 60_000;
 const TELL_MS = 2_000;
 const FUTURE_MARGIN_MS = 10_000;
 
@@ -112,24 +112,28 @@ export async function measure<Look>(
 
 /**
  * Asks until `missing` returns undefined; otherwise it says what is not there yet ("windows 3 of 10").
- * @throws WeirError WEIR_TIMEOUT with it after three minutes.
+ * @throws WeirError WEIR_TIMEOUT with it when it has stayed the same for a minute.
  */
 export async function untilArrived(
   missing: () => Promise<string | undefined>,
   say: (text: string) => void,
 ): Promise<void> {
-  const deadline = Date.now() + ARRIVE_MS;
-  let told = Date.now();
-  for (;;) {
+  let last = { what: '', at: Date.now() };
+  for (let told = last.at; ; await delay(POLL_MS)) {
     const what = await missing();
     if (what === undefined) return;
-    if (Date.now() > deadline)
-      throw new WeirError('WEIR_TIMEOUT', 'fatal', `Not all arrived within ${ARRIVE_MS / 1_000} s: ${what}.`);
-    if (Date.now() - told > TELL_MS) {
-      told = Date.now();
+    const now = Date.now();
+    if (what !== last.what) last = { what, at: now };
+    else if (now - last.at > STALLED_MS)
+      throw new WeirError(
+        'WEIR_TIMEOUT',
+        'fatal',
+        `Not all that was sent has arrived, and no more came for ${STALLED_MS / 1_000} s: ${what}.`,
+      );
+    if (now - told > TELL_MS) {
+      told = now;
       say(`  ${what}`);
     }
-    await delay(POLL_MS);
   }
 }
 

@@ -29,6 +29,7 @@ export interface HopBytes {
   readonly archiveStored: number;
 }
 
+const RECOUNT_MS = 300_000;
 const LEDGER = 'weir_ledger_readings_total';
 const stored = (samples: Samples, hop: string): number =>
   sumOf(samples, LEDGER, `hop="${hop}"`, 'outcome="stored"');
@@ -47,7 +48,10 @@ export class Weir implements SystemUnderTest {
     this.servers = pipeline.servers;
     this.#pipeline = pipeline;
     const log = createLogger({ app: 'bench', level: 'silent', format: 'json' });
-    this.#database = openDatabase({ url: this.#env('WEIR_TIMESCALE__URL'), log, poolSize: 1, name: 'bench' });
+    this.#database = openDatabase({
+      ...{ url: this.#env('WEIR_TIMESCALE__URL'), log, poolSize: 1, name: 'bench' },
+      statementTimeoutMs: RECOUNT_MS,
+    });
   }
 
   async stop(): Promise<void> {

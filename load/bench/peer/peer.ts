@@ -30,8 +30,11 @@ const { body, metric } = payloadOf('one-value');
 const log = createLogger({ app: 'bench', level: 'silent', format: 'json' });
 const READY_MS = 60_000;
 const STOP_MS = 10_000;
-/** Rows are counted when the log of the database was quiet for one poll, and this often while it is not. */
+const RECOUNT_MS = 300_000;
+/** Rows are counted when the log of the database was quiet for one poll, and this often while it is not, ... */
 const COUNT_MS = 1_000;
+/** ... but not for more than a twentieth of the time. */
+const COUNT_SHARE = 0.05;
 
 /** The programs of the chain, built or fetched the first time. */
 async function provisionPeer(say: (text: string) => void): Promise<{ root: string; telegraf: string }> {
@@ -49,7 +52,10 @@ export async function openPeer({ dataDir, portOffset, say }: PeerOptions): Promi
     brokers: (servers.env.WEIR_KAFKA__BROKERS ?? '').split(','),
     databaseUrl: servers.env.WEIR_TIMESCALE__URL ?? '',
   };
-  const database = openDatabase({ url: addresses.databaseUrl, log, poolSize: 1, name: 'bench' });
+  const database = openDatabase({
+    ...{ url: addresses.databaseUrl, log, poolSize: 1, name: 'bench' },
+    statementTimeoutMs: RECOUNT_MS,
+  });
   const stop = async (): Promise<void> => {
     await database.close();
     // What they did is in the database; mosquitto could only write down what it no longer needs.
@@ -203,7 +209,7 @@ class Peer implements SystemUnderTest {
   /** Does not count all rows ten times a second while they are written: that would cost the chain its database. */
   #rarely(count: () => Promise<number>): () => Promise<number> {
     let position = '';
-    let counted = { rows: 0, at: 0 };
+    let counted = { rows: 0, at: 0, tookMs: 0 };
     return async () => {
       const [row] = await this.#database.query<{ lsn: string }>(
         'reading the WAL position',
@@ -211,7 +217,12 @@ class Peer implements SystemUnderTest {
       );
       const quiet = row?.lsn === position;
       position = row?.lsn ?? '';
-      if (quiet || Date.now() - counted.at > COUNT_MS) counted = { rows: await count(), at: Date.now() };
+      const pause = Math.max(COUNT_MS, counted.tookMs / COUNT_SHARE);
+      const now = Date.now();
+      if (quiet || now - counted.at > pause) {
+        const rows = await count();
+        counted = { rows, at: Date.now(), tookMs: Date.now() - now };
+      }
       return counted.rows;
     };
   }
