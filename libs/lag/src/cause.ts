@@ -75,7 +75,7 @@ function broker({ verdict, rule }: JudgedGroup, { brokerMs, others, system }: Su
   if (verdict === 'STOP' || others.waiting < 2 || others.still < 0.8 * others.waiting) return null;
   return {
     cause: 'broker',
-    score: 0.85,
+    score: 0.93,
     text: `${others.still} of ${others.waiting} others that have something waiting move nothing either.`,
     advice,
   };

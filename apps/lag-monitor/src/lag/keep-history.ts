@@ -29,11 +29,10 @@ export function keepHistory({ events, keepMs, alerts, allowedLagMs }: KeepHistor
   let rows: HistoryRow[] = [];
   let newest: readonly Standing[] | null = null;
   let wake = (): void => undefined;
+  let leading = false;
 
-  const act: Act = async ({ ended, transaction }) => {
+  const lead: Act = async ({ ended, transaction }) => {
     let expireAt = 0;
-    // What was gathered while another led is that one's.
-    rows = [];
     while (!ended.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
       wake = resolve;
@@ -74,10 +73,21 @@ export function keepHistory({ events, keepMs, alerts, allowedLagMs }: KeepHistor
     }
   };
 
+  const act: Act = async (leadership) => {
+    leading = true;
+    await lead(leadership).finally(() => {
+      leading = false;
+      rows = [];
+      newest = null;
+    });
+  };
+
   return {
     act,
     /** Everything that was judged in a round. */
     judged(standings: readonly Standing[]): void {
+      // What is measured while another leads is that one's to keep.
+      if (!leading) return;
       newest = standings;
       rows.push(...pick(standings));
       if (rows.length > MOST_ROWS) events.dropped(rows.splice(0, rows.length - MOST_ROWS).length);
