@@ -9,11 +9,11 @@ import { type LagGroup, lagDetail, lagExplanation, lagHistory, lagList } from '@
 import { type ConsumerHandler, openAdmin, openConsumer, openProducer } from '@weir/connect-kafka';
 import { applyTopology, openPublisher, openConsumer as openQueueConsumer } from '@weir/connect-rabbitmq';
 import { migrate } from '@weir/connect-timescale';
+import { createLogger } from '@weir/observe';
 import { atEnd, isolated, type SpawnedApp, spawnApp, until } from '@weir/testkit';
-import { pino } from 'pino';
 
 const MIGRATIONS = join(import.meta.dirname, '../../../../infra/migrations');
-const log = pino({ level: 'silent' });
+const log = createLogger({ app: 'test', level: 'error', format: 'json' });
 /** Verdicts on real servers must be there within this. */
 const VERDICT_MS = 30_000;
 
