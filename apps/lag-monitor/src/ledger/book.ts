@@ -1,9 +1,9 @@
 import type { Ledger } from '@weir/api';
-import type { Balance, HopBalance, LedgerHop, LiveEdge, Loss } from '@weir/ledger';
+import type { Balance, HopBalance, LedgerHop, Loss } from '@weir/ledger';
 
 const MOST_LOSSES = 100;
 /** A residual that lasts for so long becomes an alert: whatever is only between two questions is over by then. */
-export const ALARM_MS = 20_000;
+const ALARM_MS = 20_000;
 
 /** The newest balance, and since when each hop has a residual. */
 export class Book {
@@ -59,9 +59,6 @@ export class Book {
     };
   }
 }
-
-/** What an edge answers under `ledger` of `/edge/status`, with its name. */
-export type EdgeAnswer = Omit<LiveEdge, 'edge'>;
 
 const number = (n: number): string => n.toLocaleString('en-US');
 const of = (n: number): string => `${number(n)} ${n === 1 ? 'reading' : 'readings'}`;
