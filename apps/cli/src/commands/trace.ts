@@ -101,11 +101,12 @@ function describe({
   if (foldedTo === null) hop('windows', 'nobody has folded this partition');
   else if (offset >= foldedTo) hop('windows', `not yet: they are at offset ${foldedTo}`);
   else hop('windows', `contain this partition up to offset ${foldedTo - 1n}`);
-  for (const { id, reason, at: buried, message, readings: late } of letters) {
+  for (const { id, reason, at: buried, message, readings: late, status } of letters) {
     hop(
       'dead letter',
       `${buried.toISOString()}  ${since(buried.getTime(), at)}  ${reason}${late === null ? '' : ` (readings ${late.join(', ')} of the line)`}`,
       `${id}: ${message}`,
+      status === null ? 'not in the index yet' : `in the index, ${status}`,
     );
   }
   if (letters.length === 0) hop('dead letter', 'none');
@@ -202,9 +203,10 @@ async function trace(terminal: Terminal, argument: string, options: Options): Pr
   const progress = terminal.err.isTTY === true ? new Progress(terminal) : null;
   progress?.begin('trace', `Looking for ${argument}`);
   try {
-    const [found, groups] = await Promise.all([
+    const [found, archived, indexed] = await Promise.all([
       find(target, { log: readings, archive, database }, effort),
       admin.groupLag(topology.groups.archiver, topology.readings.name),
+      admin.groupLag(topology.groups.deadLetters, topology.deadLetters.name),
     ]);
     if (found === null) {
       throw new WeirError(
@@ -224,7 +226,8 @@ async function trace(terminal: Terminal, argument: string, options: Options): Pr
         archive,
         database,
         topology,
-        archivedTo: groups[found.partition]?.committed ?? null,
+        archivedTo: archived[found.partition]?.committed ?? null,
+        isIndexed: (partition) => indexed[partition]?.lag === 0n,
         allowedLatenessMs: aggregator.allowedLateness,
       },
       new Effort(HOPS_MS),

@@ -10,6 +10,7 @@ import {
   type TracedWindow,
   windowsAt,
 } from '@weir/connect-timescale';
+import { type LetterStatus, listLetters } from '@weir/dead-letters';
 import type { DeadLetterReason } from '@weir/flow';
 import { letterIdAt, partitionOf, type Reading, readingsOf } from '@weir/reading';
 import type { KafkaTopology } from '@weir/topology';
@@ -25,6 +26,8 @@ export interface HopSources {
   readonly topology: KafkaTopology;
   /** First offset that the archiver has not stored; null: unknown. */
   readonly archivedTo: bigint | null;
+  /** Whether the index of dead letters holds all that lie in a partition of their topic. */
+  readonly isIndexed: (partition: number) => boolean;
   readonly allowedLatenessMs: number;
 }
 
@@ -35,6 +38,8 @@ export interface TracedLetter {
   readonly at: Date;
   readonly message: string;
   readonly readings: readonly number[] | null;
+  /** Null: it is not in the index yet. */
+  readonly status: LetterStatus | null;
 }
 
 /** Everything that is known of the way of one line. */
@@ -123,26 +128,38 @@ async function objectOf(found: Found, { archive, archivedTo }: HopSources): Prom
   );
 }
 
-async function lettersOf(
-  { partition, offset, line, recordAt, envelope }: Found,
-  { letters, topology }: HopSources,
+/** From the index; from Kafka while that may lag behind. */
+async function lettersOf(found: Found, sources: HopSources, effort: Effort): Promise<TracedLetter[]> {
+  const { partition, offset, line, envelope } = found;
+  const { database, topology, isIndexed } = sources;
+  const ids = REASONS.map((reason) => letterIdAt(topology.readings.name, partition, offset, line, reason));
+  const letters = await listLetters(database, { ids }, { order: 'oldest', limit: ids.length });
+  const buriedIn = partitionOf(envelope.device, topology.deadLetters.partitions);
+  if (letters.length === 0 && !isIndexed(buriedIn))
+    return lettersInKafka(found, new Set(ids), buriedIn, sources, effort);
+  return letters.map(({ id, reason, lastFailedAt, errorMessage, readings, status }) => ({
+    ...{ id, reason, at: lastFailedAt, message: errorMessage, readings, status },
+  }));
+}
+
+async function lettersInKafka(
+  { recordAt, envelope }: Found,
+  ids: ReadonlySet<string>,
+  partition: number,
+  sources: HopSources,
   effort: Effort,
 ): Promise<TracedLetter[]> {
-  const ids = new Set(
-    REASONS.map((reason) => letterIdAt(topology.readings.name, partition, offset, line, reason)),
-  );
   const found = new Map<string, TracedLetter>();
-  const range = {
-    from: (recordAt ?? envelope.at) - CLOCKS_MS,
-    partition: partitionOf(envelope.device, topology.deadLetters.partitions),
-  };
+  const range = { from: (recordAt ?? envelope.at) - CLOCKS_MS, partition };
   let read = 0;
-  for await (const { letter } of readLetters(letters, range)) {
+  for await (const { letter } of readLetters(sources.letters, range)) {
     read++;
     if (ids.has(letter.id)) {
       const { id, reason, errorMessage, lastFailedAt } = letter;
       const readings = letter.readings ?? null;
-      found.set(id, { id, reason, at: new Date(lastFailedAt), message: errorMessage, readings });
+      found.set(id, {
+        ...{ id, reason, at: new Date(lastFailedAt), message: errorMessage, readings, status: null },
+      });
     }
     if (effort.spent) {
       effort.note(`the ${read} dead letters after ${new Date(range.from).toISOString()}; there are more`);
