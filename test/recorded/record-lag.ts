@@ -231,6 +231,7 @@ for (const [name, list] of samples) {
     `${JSON.stringify({ what: what.join('; '), kind, verdicts: [], samples: list }, null, 1)}\n`,
   );
 }
+pace.clear();
 for (const consumer of consumers.values()) await consumer.stop();
 await Promise.all([
   heads.close(),
