@@ -26,13 +26,15 @@ export interface CommitterOptions {
 interface Share extends Outgoing<Held> {
   readonly readings: number;
   readonly samples: readonly number[];
+  readonly foldedSince: number | undefined;
 }
 
 function shareOf(outgoing: Outgoing<Held>): Share {
-  const { folded: readings, samples } = outgoing.owned;
+  const { folded: readings, samples, foldedSince } = outgoing.owned;
   outgoing.owned.folded = 0;
   outgoing.owned.samples = [];
-  return { ...outgoing, readings, samples };
+  outgoing.owned.foldedSince = undefined;
+  return { ...outgoing, readings, samples, foldedSince };
 }
 
 /**
@@ -92,7 +94,10 @@ export class Committer {
         const shares = outgoing.map(shareOf);
         partitions.setInFlight(
           shares.reduce((sum, { readings }) => sum + readings, 0),
-          Math.min(...shares.map(({ samples }) => samples[0] ?? Number.POSITIVE_INFINITY)),
+          {
+            arrived: Math.min(...shares.map(({ samples }) => samples[0] ?? Number.POSITIVE_INFINITY)),
+            here: Math.min(...shares.map(({ foldedSince }) => foldedSince ?? Number.POSITIVE_INFINITY)),
+          },
         );
         written = this.buryAndWrite(shares);
         written.catch(() => undefined); // told below, after an error of the fold

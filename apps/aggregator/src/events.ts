@@ -9,6 +9,7 @@ import {
 } from '@weir/observe';
 import { LEVELS } from '@weir/topology';
 import type { BuriedLine, Counts, DerivedCounts } from '@weir/windows';
+import type { Since } from './partitions.ts';
 
 export type Events = ReturnType<typeof aggregatorEvents>;
 
@@ -150,8 +151,7 @@ export function aggregatorGauges(
     used: () => number;
     limit: number;
     waiting: () => boolean;
-    /** Arrival of the oldest record that is not committed, epoch milliseconds. */
-    oldest: () => number | null;
+    oldest: () => Since | null;
     commitIntervalMs: number;
     time: HopTime;
     watermark: () => number;
@@ -168,7 +168,9 @@ export function aggregatorGauges(
       state: () => (state.waiting() ? 2 : 0),
       delay: () => {
         const since = state.oldest();
-        return since === null ? 0 : Math.max(0, (Date.now() - since - state.commitIntervalMs) / 1_000);
+        if (since === null) return 0;
+        const waited = Math.min(Date.now() - since.arrived, performance.now() - since.here);
+        return Math.max(0, (waited - state.commitIntervalMs) / 1_000);
       },
     },
     state.time,

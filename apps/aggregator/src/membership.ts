@@ -16,7 +16,7 @@ export interface MembershipOptions {
   readonly events: Events;
   readonly stopping: AbortSignal;
   readonly claim: (partition: number, place: Place) => Promise<{ held: Held; readFrom: bigint }>;
-  readonly fold: (partition: number, records: readonly KafkaRecord[]) => Promise<void>;
+  readonly fold: (partition: number, records: readonly KafkaRecord[], end: bigint) => Promise<void>;
   readonly flush: () => Promise<void>;
   readonly fatal: (error: unknown) => void;
 }
@@ -50,7 +50,7 @@ export class Membership {
           partitions.hold(held);
           return readFrom;
         },
-        batch: (partition, records) => this.options.fold(partition, records),
+        batch: (partition, records, end) => this.options.fold(partition, records, end),
         revoked: async (released, why) => {
           if (why === 'stop') await this.options.flush().catch((error: unknown) => events.gaveUp(error));
           partitions.release(released);

@@ -6,7 +6,19 @@ export interface Held extends OpenPartition {
   folded: number;
   /** Arrival times of the records since the last collect, epoch milliseconds. */
   samples: number[];
+  /** When the first record since the last collect was folded, and since when the log has more; `performance.now()`. */
+  foldedSince?: number | undefined;
+  behindSince?: number | undefined;
 }
+
+/** Since when something waits. */
+export interface Since {
+  /** By the arrival of the oldest record at the edge, epoch milliseconds. */
+  readonly arrived: number;
+  /** On the clock of this process, `performance.now()`: what had waited elsewhere before does not count. */
+  readonly here: number;
+}
+const NOTHING: Since = { arrived: Number.POSITIVE_INFINITY, here: Number.POSITIVE_INFINITY };
 
 /** Samples of one partition for one commit: enough for a percentile, and bounded. */
 export const MAX_SAMPLES = 1_000;
@@ -20,8 +32,7 @@ export class Partitions {
   private readonly held = new Map<number, Held>();
   private readonly limit: number;
   private inFlight = 0;
-  /** Arrival of the oldest record of them, epoch milliseconds. */
-  private inFlightSince = Number.POSITIVE_INFINITY;
+  private inFlightSince = NOTHING;
   private paused = false;
   private ended = false;
   private waiters: (() => void)[] = [];
@@ -60,11 +71,14 @@ export class Partitions {
     for (const held of this.held.values()) used += held.folded;
     return used;
   }
-  /** Arrival of the oldest record that is folded but not committed, epoch milliseconds; null when there is none. */
-  get oldest(): number | null {
-    let oldest = this.inFlightSince;
-    for (const { samples } of this.held.values()) oldest = Math.min(oldest, samples[0] ?? oldest);
-    return oldest === Number.POSITIVE_INFINITY ? null : oldest;
+  /** Since when records wait to be committed; null when none does. */
+  get oldest(): Since | null {
+    let { arrived, here } = this.inFlightSince;
+    for (const { samples, foldedSince, behindSince } of this.held.values()) {
+      arrived = Math.min(arrived, samples[0] ?? arrived);
+      here = Math.min(here, foldedSince ?? here, behindSince ?? here);
+    }
+    return arrived === Number.POSITIVE_INFINITY ? null : { arrived, here };
   }
   get waiting(): boolean {
     return this.waiters.length > 0;
@@ -89,8 +103,8 @@ export class Partitions {
       this.wake();
     }
   }
-  /** Readings handed out for a transaction, and the arrival of their oldest record; 0 when it ended. */
-  setInFlight(readings: number, since = Number.POSITIVE_INFINITY): void {
+  /** Readings handed out for a transaction, and since when they wait; 0 when it ended. */
+  setInFlight(readings: number, since: Since = NOTHING): void {
     this.inFlight = readings;
     this.inFlightSince = since;
     this.wake();

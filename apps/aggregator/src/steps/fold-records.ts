@@ -10,13 +10,21 @@ export function fold(
   ledger: Pick<LedgerPart, 'take'>,
   events: Pick<Events, 'missing'>,
 ) {
-  return async function foldRecords(partition: number, records: readonly KafkaRecord[]): Promise<void> {
+  /** @param end next offset of the log when these were read */
+  return async function foldRecords(
+    partition: number,
+    records: readonly KafkaRecord[],
+    end: bigint,
+  ): Promise<void> {
+    const began = performance.now();
     for (const record of records) {
       if (!partitions.free) await partitions.room();
       const held = partitions.get(partition);
       // Released or stopping: what is not folded here is read again by the next owner.
       if (held === undefined || partitions.isEnded) return;
       const replayed = record.offset < held.state.nextOffset;
+      held.foldedSince ??= began;
+      held.behindSince ??= began;
       if (!replayed) {
         const missing = ledger.take(partition, record.headers[RECORD_HEADERS.sent], record.offset) ?? 0;
         if (missing > 0) events.missing(partition, record.offset, missing);
@@ -25,5 +33,7 @@ export function fold(
       if (partitions.halfFull) partitions.onHalfFull();
       if (!replayed && held.samples.length < MAX_SAMPLES) held.samples.push(record.timestamp);
     }
+    const held = partitions.get(partition);
+    if (held !== undefined && (records.at(-1)?.offset ?? 0n) + 1n >= end) held.behindSince = undefined;
   };
 }

@@ -1,5 +1,4 @@
 import type { Pressure } from '@weir/api';
-import type { MetricsPage } from '@weir/observe';
 import {
   type AppKind,
   BottleneckTracker,
@@ -70,10 +69,15 @@ export class PressureWatch {
     const delays = aggregators.map(
       ({ samples }) => samples.at(-1)?.answer?.drains.get('aggregator')?.delaySeconds ?? 0,
     );
+    // What had to wait before it reached the log is not the lag of the windows: it may wait there because of the throttle.
+    const before = of('edge').map(
+      ({ samples }) => samples.at(-1)?.answer?.drains.get('forward-kafka')?.delaySeconds ?? 0,
+    );
+    const behind = Math.max(0, Math.max(...delays) - Math.max(0, ...before));
     const drains = aggregators.map((seen) => rateOf(seen, 'aggregator'));
     const known = drains.filter((drain) => drain !== null);
     return {
-      timeLagMs: aggregators.length === 0 ? null : 1_000 * Math.max(...delays),
+      timeLagMs: aggregators.length === 0 ? null : 1_000 * behind,
       drainPerSecond: known.length === 0 ? null : known.reduce((sum, drain) => sum + drain, 0),
       demands: of('edge').map((seen) => {
         const behind =
