@@ -47,6 +47,12 @@ export default {
       },
     },
     {
+      name: 'lag-is-pure',
+      severity: 'error',
+      from: { path: '^libs/lag/', pathNot: '[.]test[.]ts$' },
+      to: { path: '^(libs|node:|fs|net|http)', pathNot: '^libs/(api|lag)/' },
+    },
+    {
       name: 'ledger-is-pure',
       severity: 'error',
       from: { path: '^libs/ledger/', pathNot: '[.]test[.]ts$' },
