@@ -33,7 +33,7 @@ const DEEP = 1 << 7;
  * Panes are merged when the watermark passes the end of their window of this level, all in one go: until then a pane
  * of one reading costs half a cache line, and the window above it nothing.
  */
-export const SECOND = 1;
+const SECOND = 1;
 export const SECOND_MS = LEVEL_MS[SECOND] as number;
 
 /** Of a pane: it changed since its row was handed out. */
