@@ -1,3 +1,4 @@
+export { ByteWriter } from './byte-writer.ts';
 export * from './credential.ts';
 export * from './dead-letter.ts';
 export * from './envelope.ts';
@@ -5,6 +6,7 @@ export * from './hlc.ts';
 export * from './interpret.ts';
 export * from './line-writer.ts';
 export * from './name-hash.ts';
+export { NameTable } from './name-table.ts';
 export * from './partition.ts';
 export * from './reading.ts';
 export * from './scan-line.ts';

@@ -1,9 +1,9 @@
+import { digitsOf, writeWhole } from './byte-writer.ts';
 import { HLC_BYTES } from './hlc.ts';
 
 const ZERO = 0x30;
 const NEWLINE = 0x0a;
 const CLOSE_BRACE = 0x7d;
-const NINE_DIGITS = 1e9;
 
 const text = (ascii: string): Uint8Array => Uint8Array.from(Buffer.from(ascii, 'latin1'));
 const K = text(',"k":');
@@ -111,28 +111,4 @@ export class LineWriter {
 function writeText(target: Uint8Array, at: number, ascii: Uint8Array): number {
   for (let i = 0; i < ascii.length; i++) target[at + i] = ascii[i] as number;
   return at + ascii.length;
-}
-
-function digitsOf(value: number): number {
-  let digits = 1;
-  for (let power = 10; power <= value; power *= 10) digits++;
-  return digits;
-}
-
-/** Writes the digits of a whole number from 0 to 2^53 - 1; returns where they end. */
-function writeWhole(target: Uint8Array, start: number, value: number): number {
-  if (value < NINE_DIGITS) return writeDigits(target, start, value, digitsOf(value));
-  const high = Math.floor(value / NINE_DIGITS);
-  // Two halves of integers: a chain of float operations takes twice the time.
-  return writeDigits(target, writeWhole(target, start, high), value - high * NINE_DIGITS, 9);
-}
-
-function writeDigits(target: Uint8Array, start: number, value: number, digits: number): number {
-  let rest = value | 0;
-  for (let i = start + digits - 1; i >= start; i--) {
-    const tenth = (rest / 10) | 0;
-    target[i] = ZERO + rest - tenth * 10;
-    rest = tenth;
-  }
-  return start + digits;
 }

@@ -10,7 +10,7 @@ function scan(body: string): [string, number][] {
   return found;
 }
 
-/** As the edge writes it (`readingLine` of apps/edge). */
+/** As the edge writes it (`addLine` of apps/edge). */
 const line = (device: string, at: number, value: number, unit: string): string =>
   `{"device":"${device}","ts":17,"seq":3,"value":${value},"unit":${JSON.stringify(unit)},"at":${at}}\n`;
 

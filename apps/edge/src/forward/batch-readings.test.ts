@@ -27,7 +27,7 @@ function record(text: string, more: Partial<SpoolRecord> = {}): SpoolRecord {
     n,
     at: 5,
     kind: 'reading',
-    critical: false,
+    critical: text.includes('"class":"critical"'),
     partition: n % 2,
     count: 1,
     body: Buffer.from(text),

@@ -1,7 +1,17 @@
 import type { Config } from '@weir/config';
 import type { OutgoingMessage } from '@weir/connect-rabbitmq';
 import { errorMessage } from '@weir/flow';
-import { decodeEnvelope, type Envelope, type Reading, readingsOf } from '@weir/reading';
+import {
+  ByteWriter,
+  decodeEnvelope,
+  isName,
+  LIMITS,
+  type LineHead,
+  LineScanner,
+  NameTable,
+  type Reading,
+  readingsOf,
+} from '@weir/reading';
 import { EXCHANGES, type ReadingClass, telemetryKey } from '@weir/topology';
 import { type DerivedMetric, deriving } from '@weir/windows';
 import { type ClassRules, classOf, classRules, singleReadings } from '../classes.ts';
@@ -24,17 +34,60 @@ interface Batch {
   readonly edge: string;
   /** Of a reading that travels alone. */
   readonly device?: string;
-  readonly lines: string[];
+  readonly lines: ByteWriter;
+  count: number;
 }
 
 /** The batches of one site, by metric. */
 type Metrics = Map<string, Batch>;
 
-/** One line of a micro-batch. */
-export function readingLine(envelope: Envelope, reading: Reading): string {
-  const seq = reading.seq === undefined ? '' : `,"seq":${reading.seq}`;
-  const unit = reading.unit === undefined ? '' : `,"unit":${JSON.stringify(reading.unit)}`;
-  return `{"device":"${envelope.device}","ts":${reading.ts}${seq},"value":${reading.value}${unit},"at":${envelope.at}}\n`;
+// Readings of one unit follow each other.
+let lastUnit = '';
+let lastUnitText = '""';
+
+/** Adds one line to a micro-batch. */
+function addLine(batch: Batch, { device, at }: LineHead, { ts, seq, value, unit }: Reading): void {
+  const { lines } = batch;
+  lines.text('{"device":"');
+  lines.text(device);
+  lines.text('","ts":');
+  lines.whole(ts);
+  if (seq !== undefined) {
+    lines.text(',"seq":');
+    lines.whole(seq);
+  }
+  lines.text(',"value":');
+  lines.text(String(value));
+  if (unit !== undefined) {
+    lines.text(',"unit":');
+    if (unit !== lastUnit) {
+      lastUnit = unit;
+      lastUnitText = JSON.stringify(unit);
+    }
+    lines.text(lastUnitText);
+  }
+  lines.text(',"at":');
+  lines.whole(at);
+  lines.text('}\n');
+  batch.count++;
+}
+
+/** Names of devices that stay known: half a megabyte. */
+const DEVICES = 1 << 16;
+
+/** Reads lines; what it says of one is valid until the next. */
+function lineReader(): (line: Buffer) => { readonly head: LineHead; readonly readings: readonly Reading[] } {
+  const devices = new NameTable((name) => name, DEVICES);
+  const scanner = new LineScanner({
+    site: (name) => (isName(name, LIMITS.siteBytes) ? name : undefined),
+    metric: (name) => (isName(name, LIMITS.metricBytes) ? name : undefined),
+    device: (_site, bytes, from, to, hash) => devices.name(bytes, from, to, hash) ?? '',
+  });
+  return (line) => {
+    if (scanner.scan(line, 0) >= 0) return scanner;
+    const envelope = decodeEnvelope(line.toString('utf8'));
+    return { head: envelope, readings: readingsOf(envelope) };
+  };
 }
 
 export interface RoutingSettings
@@ -49,14 +102,14 @@ const KNOWN_PLACES = 10_000;
 function rulesOfLines(settings: RoutingSettings, hasDerived: boolean) {
   const rulesOf = classRules(settings, settings.telemetryTopic);
   const known = new Map<string, ClassRules>();
-  return (envelope: Envelope): ClassRules => {
+  return (head: LineHead, isCritical: boolean): ClassRules => {
     // What was derived has not been at the doors.
-    if (envelope.class !== 'critical' && !hasDerived) return undefined;
-    const place = `${envelope.site}/${envelope.device}/${envelope.metric ?? ''}`;
+    if (!isCritical && !hasDerived) return undefined;
+    const place = `${head.site}/${head.device}/${head.metric ?? ''}`;
     let rules = known.get(place);
     if (rules === undefined && !known.has(place)) {
       if (known.size >= KNOWN_PLACES) known.clear();
-      rules = rulesOf(envelope);
+      rules = rulesOf(head);
       known.set(place, rules);
     }
     return rules;
@@ -71,13 +124,14 @@ export function batchReadings(settings: RoutingSettings, derived: readonly Deriv
   const isRuled = settings.classes.length > 0 || settings.criticalMetrics !== '';
   const made = new Set(derived.map(({ metric }) => metric));
   const rulesOf = rulesOfLines(settings, made.size > 0);
-  const classify = (envelope: Envelope, rules: ClassRules, { metric, value }: Reading): ReadingClass => {
-    if (envelope.class !== 'critical' && !(isRuled && made.has(metric))) return 'normal';
+  const classify = (isCritical: boolean, rules: ClassRules, { metric, value }: Reading): ReadingClass => {
+    if (!isCritical && !(isRuled && made.has(metric))) return 'normal';
     // Without any rules now: those that are gone said so when it came.
     return isRuled ? classOf(rules, metric, value) : 'critical';
   };
   const isSingle = singleReadings(settings.perReading);
   const derive = deriving(derived);
+  const read = lineReader();
   return function batchReadings(records: readonly SpoolRecord[]): RabbitmqRound {
     // Nested by class, site and metric: a routing key is built once a batch, not once a reading.
     const batches = { normal: new Map<string, Metrics>(), critical: new Map<string, Metrics>() };
@@ -85,39 +139,34 @@ export function batchReadings(settings: RoutingSettings, derived: readonly Deriv
     const events: OutgoingMessage[] = [];
     const undecodable: RabbitmqRound['undecodable'][number][] = [];
     let readings = 0;
-    const add = (envelope: Envelope, rules: ClassRules, reading: Reading): void => {
-      const { site } = envelope;
-      const { metric } = reading;
-      const readingClass = classify(envelope, rules, reading);
-      if (isSingle?.(site, envelope.device, metric) === true) {
-        const { edge, device } = envelope;
-        opened.push({ site, metric, readingClass, edge, device, lines: [readingLine(envelope, reading)] });
-        return;
-      }
+    const batchOf = (head: LineHead, readingClass: ReadingClass, metric: string): Batch => {
+      const { site, device, edge } = head;
+      const isAlone = isSingle?.(site, device, metric) === true;
       let metrics = batches[readingClass].get(site);
       if (metrics === undefined) {
         metrics = new Map();
         batches[readingClass].set(site, metrics);
       }
-      let batch = metrics.get(metric);
+      let batch = isAlone ? undefined : metrics.get(metric);
       if (batch === undefined) {
-        batch = { site, metric, readingClass, edge: envelope.edge, lines: [] };
-        metrics.set(metric, batch);
+        const lines = new ByteWriter();
+        batch = { site, metric, readingClass, edge, lines, count: 0, ...(isAlone ? { device } : {}) };
         opened.push(batch);
+        if (!isAlone) metrics.set(metric, batch);
       }
-      batch.lines.push(readingLine(envelope, reading));
+      return batch;
     };
-    for (const { kind, body, n, count } of records) {
+    for (const { kind, critical, body, n, count } of records) {
       if (kind === 'dead-letter') continue;
       try {
         if (kind === 'event') {
           events.push(eventMessage(body));
           continue;
         }
-        const envelope = decodeEnvelope(body.toString('utf8'));
-        const sent = readingsOf(envelope);
-        const rules = isRuled ? rulesOf(envelope) : undefined;
-        for (const reading of derive(envelope, sent)) add(envelope, rules, reading);
+        const { head, readings: sent } = read(body);
+        const rules = isRuled ? rulesOf(head, critical) : undefined;
+        for (const reading of derive(head, sent))
+          addLine(batchOf(head, classify(critical, rules, reading), reading.metric), head, reading);
         readings += sent.length;
       } catch (error) {
         undecodable.push({ n, count, why: errorMessage(error) });
@@ -127,12 +176,20 @@ export function batchReadings(settings: RoutingSettings, derived: readonly Deriv
   };
 }
 
-function telemetryMessage({ site, metric, readingClass, edge, device, lines }: Batch): OutgoingMessage {
+function telemetryMessage({
+  site,
+  metric,
+  readingClass,
+  edge,
+  device,
+  lines,
+  count,
+}: Batch): OutgoingMessage {
   return {
     exchange: EXCHANGES.telemetry.name,
     key: telemetryKey(readingClass, site, metric, device),
-    body: Buffer.from(lines.join('')),
-    headers: { site, metric, class: readingClass, count: lines.length, edge },
+    body: lines.bytes,
+    headers: { site, metric, class: readingClass, count, edge },
     contentType: 'application/x-ndjson',
   };
 }
