@@ -8,8 +8,6 @@ export { type Second, workersFor } from './open/send.ts';
 export { compareReports, unlike } from './report/compare.ts';
 export { reportHtml } from './report/html.ts';
 export type { FleetReport } from './report/report.ts';
-export { parseThreshold } from './report/thresholds.ts';
 export { type FleetRunOptions, offeredAt, runFleet } from './run-fleet.ts';
-export { connectionCount } from './scenario/fleet-plan.ts';
 export { loadScenario, type Scenario, scaled, scenarioNames } from './scenario/schema.ts';
 export { SINKS, type SinkName } from './sinks/tally.ts';

@@ -241,8 +241,8 @@ class Worker {
       tell({ kind: 'sent', devices });
     }
     await Promise.all(this.#lanes.map((lane) => lane.end()));
+    // The tool disconnects when it has all of it: to do that here would lose what is not written yet.
     tell({ kind: 'done' });
-    process.disconnect?.();
   }
 }
 

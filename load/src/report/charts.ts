@@ -11,8 +11,8 @@ export interface ChartOptions {
   readonly lines: readonly Line[];
   /** Powers of ten on the y axis, for latencies. */
   readonly logarithmic?: boolean;
-  /** Text of a place on the x axis. */
-  readonly xLabel?: (x: number) => string;
+  /** Places on the x axis that are named, with their texts; without them a few whole numbers. */
+  readonly xTicks?: readonly (readonly [x: number, text: string])[];
 }
 
 const WIDTH = 640;
@@ -58,7 +58,7 @@ export function chart({
   xUnit,
   lines,
   logarithmic = false,
-  xLabel = short,
+  xTicks,
 }: ChartOptions): string {
   const known = lines
     .map(({ name, points }) => ({ name, points: thinned(points.filter(([, y]) => Number.isFinite(y))) }))
@@ -79,17 +79,22 @@ export function chart({
   const yTicks = logarithmic
     ? Array.from({ length: Math.round(Math.log10(top / low)) + 1 }, (_, i) => low * 10 ** i)
     : Array.from({ length: TICKS + 1 }, (_, i) => (top * i) / TICKS);
-  const xTicks = Array.from({ length: TICKS + 1 }, (_, i) => x0 + ((x1 - x0) * i) / TICKS);
+  const places =
+    xTicks ??
+    Array.from({ length: TICKS + 1 }, (_, i) => {
+      const at = x0 + ((x1 - x0) * i) / TICKS;
+      return [at, String(Math.round(at))] as const;
+    });
   const grid = yTicks
     .map(
       (value) =>
         `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}"/><text class="tick" x="${LEFT - 6}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${short(value)}</text>`,
     )
     .join('');
-  const below = xTicks
+  const below = places
     .map(
-      (value) =>
-        `<text class="tick" x="${x(value).toFixed(1)}" y="${HEIGHT - 10}" text-anchor="middle">${escapeHtml(xLabel(value))}</text>`,
+      ([value, text]) =>
+        `<text class="tick" x="${x(value).toFixed(1)}" y="${HEIGHT - 10}" text-anchor="middle">${escapeHtml(text)}</text>`,
     )
     .join('');
   const paths = known

@@ -92,7 +92,7 @@ function charts(report: FleetReport): string {
       unit: 'ms',
       xUnit: 'percentile',
       logarithmic: true,
-      xLabel: (x) => `${Number((100 * (1 - 10 ** -x)).toPrecision(5))} %`,
+      xTicks: PERCENTILES.filter((p) => p !== 75 && p !== 95).map((p) => [nines(p), `${p} %`] as const),
       lines: [
         percentileLine('acknowledgement', report.ackMs),
         percentileLine('RabbitMQ', freshMs.normal),
