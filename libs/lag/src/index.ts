@@ -6,6 +6,7 @@ export {
   type MeasuredPartition,
   type PartitionName,
 } from './group.ts';
+export { HelperPlan } from './helpers.ts';
 export { type QueuePlace, queuePlace } from './queue.ts';
 export { RANK } from './settle.ts';
 export type { Limits, Measurement, Unmeasured } from './types.ts';

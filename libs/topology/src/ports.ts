@@ -38,3 +38,6 @@ export const MAX_EDGES = 8;
  * one lies 120 above the one before. @param index from 0
  */
 export const edgePortOffset = (index: number): number => index * 120;
+
+/** The same of an aggregator that the lag monitor starts to help. @param index from 0, below 3 */
+export const helperPortOffset = (index: number): number => 30 + index * 30;

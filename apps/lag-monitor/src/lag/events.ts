@@ -23,6 +23,7 @@ export class LagEvents {
   readonly #seconds;
   readonly #writes;
   readonly #told;
+  readonly #helpers;
 
   constructor(log: Logger, metrics: Metrics, board: Board) {
     this.#log = log;
@@ -36,6 +37,10 @@ export class LagEvents {
     ]);
     this.#writes = metrics.counter('weir_lag_history_rows_total', 'Rows of history by their outcome', [
       'outcome',
+    ]);
+    this.#helpers = metrics.counter('weir_lag_helpers_total', 'Aggregators started and ended here', [
+      'step',
+      'mode',
     ]);
     this.#told = metrics.counter('weir_lag_alerts_total', 'Alerts of verdicts', ['change']);
     for (const system of ['kafka', 'rabbitmq']) {
@@ -88,6 +93,16 @@ export class LagEvents {
   alerted({ opened, resolved }: { readonly opened: number; readonly resolved: number }): void {
     this.#told.inc({ change: 'opened' }, opened);
     this.#told.inc({ change: 'resolved' }, resolved);
+  }
+  /** A remedy: another aggregator is started on this machine, or one is ended. */
+  helper(step: 'start' | 'stop', mode: 'on' | 'dry-run', why: string): void {
+    this.#helpers.inc({ step, mode });
+    const what =
+      step === 'start' ? 'another aggregator on this machine' : 'an aggregator less on this machine';
+    this.#log.warn({ step, mode }, `${mode === 'on' ? '' : 'would be: '}${what}: ${why}`);
+  }
+  helperEnded(how: string): void {
+    this.#log.info(`an aggregator that was started here has ended: ${how}`);
   }
   databaseAway(error: unknown): void {
     this.#limited('database', (suppressed) =>

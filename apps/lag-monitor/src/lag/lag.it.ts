@@ -5,12 +5,14 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type LagGroup, lagDetail, lagExplanation, lagHistory, lagList } from '@weir/api';
 import { type ConsumerHandler, openAdmin, openConsumer, openProducer } from '@weir/connect-kafka';
 import { applyTopology, openPublisher, openConsumer as openQueueConsumer } from '@weir/connect-rabbitmq';
 import { migrate } from '@weir/connect-timescale';
 import { createLogger } from '@weir/observe';
 import { atEnd, isolated, type SpawnedApp, spawnApp, until } from '@weir/testkit';
+import { kafkaTopology } from '@weir/topology';
 
 const MIGRATIONS = join(import.meta.dirname, '../../../../infra/migrations');
 const log = createLogger({ app: 'test', level: 'error', format: 'json' });
@@ -244,4 +246,68 @@ test('servers that are away are a reason for UNKNOWN, and no crash', async (t) =
   await until(nothing, { deadlineMs: 20_000, what: 'both to be away' });
   assert.deepEqual((await list()).groups, []);
   assert.deepEqual(await app.stop(), { code: 0, signal: null });
+});
+
+test('windows that are behind get another aggregator, where that is turned on, and it goes with the monitor', async (t) => {
+  const space = await isolated(t);
+  await migrate(space.timescaleUrl, MIGRATIONS);
+  await applyTopology({ url: space.rabbitmqUrl });
+  const { readings, deadLetters, groups } = kafkaTopology(space.namespace);
+  const kafka = { brokers: space.brokers, clientId: 'test', log };
+  const admin = openAdmin(kafka);
+  const producer = openProducer(kafka);
+  await admin.applyTopics([readings, deadLetters]);
+  await producer.connect();
+  const value = Buffer.from('no reading\n');
+  const input = setInterval(() => {
+    const records = Array.from({ length: 12 }, (_, partition) => ({ partition, key: null, value }));
+    producer.send(readings.name, records).catch(() => undefined); // the next one is as good
+  }, 250);
+  // In the place of the aggregator that runs anyway: it commits the first records, then one record a second.
+  const consumer = openConsumer({
+    ...{ ...kafka, groupId: groups.aggregator, topic: readings.name, sessionTimeoutMs: 6_000 },
+    handler: {
+      assigned: () => Promise.resolve(null),
+      async batch(partition, records) {
+        for (const { offset } of records.slice(0, 5)) {
+          await consumer.commit(new Map([[partition, offset + 1n]])).catch(() => undefined);
+          await delay(1_000);
+        }
+      },
+      revoked: () => Promise.resolve(),
+    },
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  atEnd(t, async () => {
+    clearInterval(input);
+    await consumer.stop();
+    await Promise.all([admin.close(), producer.close()]);
+  });
+  await consumer.start();
+  const members = (): Promise<number> => admin.groupSize(groups.aggregator);
+  await until(async () => (await members()) === 1, { deadlineMs: 20_000, what: 'the first member' });
+
+  const config = join(space.folder, 'weir.yaml');
+  const quick = {
+    interval: '1s',
+    allowedLag: '1s',
+    hold: '1s',
+    stallAfter: '1m',
+    watch: [groups.aggregator],
+  };
+  const helpers = { mode: 'on', after: '1s' };
+  writeFileSync(config, JSON.stringify({ lagMonitor: { ...quick, helpers } }));
+  const monitor = await spawnApp(t, 'lag-monitor', { ...space.env, WEIR_CONFIG: config });
+  await until(async () => (await members()) === 2, { deadlineMs: 60_000, what: 'a second member' });
+  assert.ok(monitor.logs.some((line) => line.includes('another aggregator on this machine')));
+  // One more is not allowed, however long it takes.
+  const list = async () => lagList.parse(await ask(monitor, '/lag')).groups[0];
+  await until(async () => (await list())?.consumers === 2, {
+    deadlineMs: 20_000,
+    what: 'the monitor to know',
+  });
+  assert.deepEqual(await monitor.stop(), { code: 0, signal: null });
+  await until(async () => (await members()) === 1, { deadlineMs: 20_000, what: 'the helper to be gone' });
 });

@@ -10,6 +10,7 @@ import { isWatched, limitsOf } from './limits.ts';
 import { measureGroups } from './measure-groups.ts';
 import { measureQueues } from './measure-queues.ts';
 import { readHeads } from './read-heads.ts';
+import { startHelpers } from './start-helpers.ts';
 import { watchLag } from './watch-lag.ts';
 
 /** Kafka groups and RabbitMQ queues → rules → verdicts, answers and metrics; of the leader, history and alerts too. */
@@ -39,6 +40,7 @@ export function startLag(context: AppContext, parts: Parts, askBusy: AskBusy): v
     allowedLagMs: (group) => limitsOf(config, group).allowedLagMs,
   });
   parts.whileLeading(kept.act);
+  startHelpers(context, parts, board, askBusy, events);
   context.answer('/lag', answerLag(board, interval));
   context.answer('/lag/group', answerGroup(board));
   context.answer('/lag/explain', answerExplain(board, askBusy));

@@ -57,6 +57,21 @@ export const lagMonitorSection = z
       .describe(
         'Whether replays of dead letters pause while their destination is WARN or worse; dry-run: only logged',
       ),
+    helpers: z
+      .strictObject({
+        mode: z
+          .enum(['on', 'dry-run', 'off'])
+          .default('off')
+          .describe(
+            'Whether further aggregators are started on this machine while the windows are behind; dry-run: only logged',
+          ),
+        max: whole(1, 3).default(1).describe('Further aggregators at a time, in the whole group'),
+        after: duration()
+          .prefault('30s')
+          .describe('How long the windows must be behind before another one is started'),
+        over: duration().prefault('10m').describe('How long all must be well before one is ended'),
+      })
+      .prefault({}),
     ...pressureSettings,
   })
   .prefault({});
