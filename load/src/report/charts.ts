@@ -52,14 +52,7 @@ function roundUp(value: number): number {
 }
 
 /** A chart as inline SVG; colours come from the page's style, so that it follows light and dark. */
-export function chart({
-  title,
-  unit,
-  xUnit,
-  lines,
-  logarithmic = false,
-  xTicks,
-}: ChartOptions): string {
+export function chart({ title, unit, xUnit, lines, logarithmic = false, xTicks }: ChartOptions): string {
   const known = lines
     .map(({ name, points }) => ({ name, points: thinned(points.filter(([, y]) => Number.isFinite(y))) }))
     .filter(({ points }) => points.length > 0);
