@@ -6,6 +6,9 @@ const DATA_CLASSES = new Set(['21', '22', '23']);
 const UNAUTHORIZED = new Set(['28000', '28P01', '42501']);
 const TIMED_OUT = new Set(['57014', '55P03']);
 const LOST = new Set([
+  // The server has ended a session that was paused in the middle of a transaction.
+  '25P03',
+  '25P04',
   'ECONNREFUSED',
   'ECONNRESET',
   'EPIPE',

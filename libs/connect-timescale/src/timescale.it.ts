@@ -146,6 +146,20 @@ test('a connection that is cut in a transaction gives a transient error, and the
   });
 });
 
+test('a process that was paused in a transaction finds its session ended: a transient error', async (t) => {
+  const paused = openDatabase({ url: space.timescaleUrl, log, idleInTransactionMs: 200 });
+  t.after(() => paused.close());
+  const late = paused.transaction('being paused', async (transaction) => {
+    await transaction.query('asking', 'SELECT 1');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000); // nothing of this process runs
+    await transaction.query('asking', 'SELECT 1');
+  });
+  await assert.rejects(
+    late,
+    (error: unknown) => error instanceof WeirError && error.code === 'WEIR_CONNECTION_LOST',
+  );
+});
+
 test('a server that falls silent is a transient error after the deadline, also in COPY and COMMIT', async (t) => {
   const url = new URL(space.timescaleUrl);
   const proxy = await cutProxy(t, { host: url.hostname, port: Number(url.port || 5432) });
