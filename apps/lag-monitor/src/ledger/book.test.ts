@@ -28,7 +28,7 @@ test('a residual becomes an alarm when it has lasted, and not when it comes and 
 
 test('what is missing, what was taken note of, and who is silent stand in sentences', () => {
   const book = new Book();
-  assert.equal(book.current, null);
+  assert.equal(new Book().current, null);
   book.enter(balance(gone), 0, ['the edge at http://b:8081'], 5);
   const found = ledger.parse(book.current);
   assert.equal(
