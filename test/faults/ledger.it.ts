@@ -82,7 +82,7 @@ async function spoolRecord(
 }
 
 test('restarts and kill -9 of every app leave no residual; what is taken away is missing, exactly and where it was', {
-  timeout: 240_000,
+  timeout: 400_000,
 }, async (t) => {
   const pipeline = await startPipeline(t, { readyMs: 60_000 });
   const { space, apps } = pipeline;
