@@ -10,6 +10,7 @@ import { deviceCommand } from './commands/device.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { downCommand } from './commands/down.ts';
 import { fleetCommand } from './commands/fleet.ts';
+import { lagCommand } from './commands/lag.ts';
 import { queryCommand } from './commands/query.ts';
 import { rebuildCommand } from './commands/rebuild.ts';
 import { retentionCommand } from './commands/retention.ts';
@@ -52,6 +53,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     subscribeCommand,
     subscriptionsCommand,
     alertsCommand,
+    lagCommand,
     archiveCommand,
     auditCommand,
     dlqCommand,

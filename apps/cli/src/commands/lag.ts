@@ -1,0 +1,146 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LagDetail, LagExplanation, LagGroup, LagList, LagSystem } from '@weir/api';
+import { Command, Option } from 'commander';
+import { addGateway, askGateway, type GatewayOptions } from '../gateway.ts';
+import { Output, type Terminal, table } from '../output.ts';
+
+interface Common extends GatewayOptions {
+  readonly json?: boolean;
+}
+interface Target extends Common {
+  readonly system?: LagSystem;
+}
+
+const seconds = (ms: number | null): string | null =>
+  ms === null ? null : ms < 120_000 ? `${(ms / 1_000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`;
+const rate = (value: number | null): string | null => (value === null ? null : `${value.toFixed(1)}/s`);
+
+type Row = Pick<LagGroup, 'verdict' | 'lag' | 'timeLagMs' | 'velocity' | 'etaMs' | 'inRate' | 'outRate'>;
+const figures = [
+  { title: 'LAG', value: ({ lag }: Row) => lag, align: 'right' },
+  { title: 'TIME LAG', value: ({ timeLagMs }: Row) => seconds(timeLagMs), align: 'right' },
+  { title: 'GROWS', value: ({ velocity }: Row) => rate(velocity), align: 'right' },
+  { title: 'CAUGHT UP IN', value: ({ etaMs }: Row) => seconds(etaMs), align: 'right' },
+  { title: 'IN', value: ({ inRate }: Row) => rate(inRate), align: 'right' },
+  { title: 'OUT', value: ({ outRate }: Row) => rate(outRate), align: 'right' },
+] as const;
+
+const listText = ({ groups, problems, left }: LagList): string =>
+  [
+    table(
+      [
+        { title: 'VERDICT', value: (one: LagGroup) => one.verdict },
+        { title: 'SYSTEM', value: (one) => one.system },
+        { title: 'GROUP OR QUEUE', value: (one) => one.group },
+        ...figures,
+        { title: 'CONSUMERS', value: (one) => one.consumers, align: 'right' },
+      ],
+      groups,
+      'No group or queue is watched.',
+    ),
+    ...problems.map(({ system, message }) => `${system} cannot be measured: ${message}`),
+    ...(left === 0 ? [] : [`${left} partitions are not watched: lagMonitor.maxPartitions`]),
+  ].join('\n');
+
+function ls(terminal: Terminal): Command {
+  return new Command('ls')
+    .description('all consumer groups and queues, worst first')
+    .action(async (options: Common) => {
+      const list = await askGateway<LagList>(options, '/lag');
+      new Output(terminal, options.json).result(list, () => listText(list));
+    });
+}
+
+function watch(terminal: Terminal): Command {
+  return new Command('watch')
+    .description('the same again and again, until Ctrl-C; with --json one document a line')
+    .action(async (options: Common) => {
+      const output = new Output(terminal, options.json);
+      const end = new AbortController();
+      void once(process, 'SIGINT').then(() => end.abort());
+      while (!end.signal.aborted) {
+        const list = await askGateway<LagList>(options, '/lag');
+        if (options.json === true) output.line(JSON.stringify(list));
+        else output.line(`${list.at}\n${listText(list)}\n`);
+        await delay(list.intervalMs, undefined, { signal: end.signal }).catch(() => undefined);
+      }
+    });
+}
+
+/** The system of a group or queue, where only one of the two knows the name. */
+async function targetOf(group: string, options: Target): Promise<{ system: LagSystem; group: string }> {
+  if (options.system !== undefined) return { system: options.system, group };
+  const { groups } = await askGateway<LagList>(options, '/lag');
+  return { system: groups.find((one) => one.group === group)?.system ?? 'kafka', group };
+}
+const ofOne = (command: Command): Command =>
+  command
+    .argument('<group>', 'consumer group or queue')
+    .addOption(
+      new Option('--system <name>', 'which one, when both know the name').choices(['kafka', 'rabbitmq']),
+    );
+
+function show(terminal: Terminal): Command {
+  return ofOne(new Command('show').description('one group or queue with its partitions')).action(
+    async (name: string, options: Target) => {
+      const target = await targetOf(name, options);
+      const detail = await askGateway<LagDetail>(options, '/lag/group', target);
+      const { group, members } = detail;
+      new Output(terminal, options.json).result(detail, () =>
+        [
+          `${group.verdict} since ${group.since}: ${group.rule.text} (rule ${group.rule.number}, ${group.rule.name})`,
+          '',
+          table(
+            [
+              { title: 'VERDICT', value: (one) => one.verdict },
+              { title: 'TOPIC', value: (one) => (one.topic === '' ? null : one.topic) },
+              { title: 'PARTITION', value: (one) => one.partition, align: 'right' },
+              { title: 'COMMITTED', value: (one) => one.committed, align: 'right' },
+              { title: 'END', value: (one) => one.end, align: 'right' },
+              ...figures,
+              { title: 'LOST IN', value: (one) => seconds(one.timeToLossMs), align: 'right' },
+              { title: 'CONSUMER', value: (one) => one.consumer },
+            ],
+            members,
+          ),
+        ].join('\n'),
+      );
+    },
+  );
+}
+
+function explain(terminal: Terminal): Command {
+  return ofOne(
+    new Command('explain').description('why it has its verdict: the rule, its numbers, the likely cause'),
+  ).action(async (name: string, options: Target) => {
+    const target = await targetOf(name, options);
+    const found = await askGateway<LagExplanation>(options, '/lag/explain', target);
+    const { group, cause, others } = found;
+    new Output(terminal, options.json).result(found, () =>
+      [
+        `${group.system} ${group.group}: ${group.verdict} since ${group.since}`,
+        `rule ${group.rule.number}, ${group.rule.name}: ${group.rule.text}`,
+        ...Object.entries(group.rule.numbers).map(([key, value]) => `  ${key} ${value ?? 'unknown'}`),
+        `likely cause: ${cause.cause}. ${cause.text}`,
+        `what to do: ${cause.advice}`,
+        ...others.map((other) => `also possible: ${other.cause}. ${other.text}`),
+      ].join('\n'),
+    );
+  });
+}
+
+export function lagCommand(terminal: Terminal): Command {
+  const command = new Command('lag')
+    .description('how far consumer groups and queues are behind, and why')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ weir lag ls
+  $ weir lag show weir.aggregator
+  $ weir lag explain weir.alerter.telemetry --json`,
+    );
+  for (const make of [ls, show, watch, explain]) command.addCommand(addGateway(make(terminal)));
+  return command;
+}
