@@ -1,4 +1,4 @@
-import { build, type Histogram } from 'hdr-histogram-js';
+import { Histogram } from '../measure/histogram.ts';
 
 export interface FleetFigures {
   readonly devices: number;
@@ -19,12 +19,9 @@ export interface FleetFigures {
   readonly ackMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
 
-/** Counters of a fleet; latencies in microseconds, up to one hour, two significant digits. */
+/** Counters of a fleet. */
 export class FleetStats {
-  readonly ackUs: Histogram = build({
-    highestTrackableValue: 3_600_000_000,
-    numberOfSignificantValueDigits: 2,
-  });
+  readonly #ack = new Histogram();
   sent = 0;
   resent = 0;
   acknowledged = 0;
@@ -34,11 +31,11 @@ export class FleetStats {
 
   recordAck(ms: number): void {
     this.acknowledged++;
-    this.ackUs.recordValue(Math.max(1, Math.round(ms * 1000)));
+    this.#ack.record(ms);
   }
 
   figures(devices: number, connected: number, buffered: number): FleetFigures {
-    const ms = (percentile: number): number => this.ackUs.getValueAtPercentile(percentile) / 1000;
+    const ms = (percentile: number): number => (this.#ack.latency === null ? 0 : this.#ack.at(percentile));
     const { sent, resent, acknowledged, refused, reconnects, dropped } = this;
     return {
       devices,
@@ -50,7 +47,7 @@ export class FleetStats {
       reconnects,
       buffered,
       dropped,
-      ackMs: { p50: ms(50), p99: ms(99), max: this.ackUs.maxValue / 1000 },
+      ackMs: { p50: ms(50), p99: ms(99), max: ms(100) },
     };
   }
 }

@@ -1,7 +1,15 @@
 import type { Latency } from '../measure/histogram.ts';
 import type { Second } from '../open/send.ts';
 import type { SinkName, SinkReport } from '../sinks/tally.ts';
-import type { Verdict } from './thresholds.ts';
+
+/** What became of one threshold. */
+export interface Verdict {
+  readonly text: string;
+  readonly passed: boolean;
+  /** What the run had; null when it has no such figure, which fails. */
+  readonly actual: number | null;
+  readonly sentence: string;
+}
 
 /** CPU and memory of one process in one second. */
 export interface ProcessSecond {

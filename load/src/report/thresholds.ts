@@ -1,7 +1,7 @@
 import { nearest } from '@weir/config';
 import { WeirError } from '@weir/flow';
 import type { Latency } from '../measure/histogram.ts';
-import type { FleetReport } from './report.ts';
+import type { FleetReport, Verdict } from './report.ts';
 
 /** A figure of a report under the name that thresholds use. Latencies are in milliseconds. */
 export type Figures = ReadonlyMap<string, number>;
@@ -23,14 +23,6 @@ export interface Threshold {
   readonly figure: string;
   readonly operator: Operator;
   readonly value: number;
-}
-
-export interface Verdict {
-  readonly text: string;
-  readonly passed: boolean;
-  /** What the run had; null when it has no such figure, which fails. */
-  readonly actual: number | null;
-  readonly sentence: string;
 }
 
 /** @throws WeirError WEIR_CONFIG_INVALID when it is no threshold */
