@@ -65,4 +65,7 @@ test('a scenario is scaled in devices, rate and time', () => {
   assert.equal(small.classes[0]?.rate, 2 * (scenario.classes[0]?.rate ?? 0));
   assert.equal(small.duration, 4_000);
   assert.equal(small.seed, 9);
+  const large = scaled(loadScenario('steady-1hz'), { devices: 20_000 });
+  assert.equal(large.classes[0]?.connect.within, 20_000);
+  assert.equal(large.warmUp, 25_000);
 });

@@ -223,19 +223,30 @@ export interface Scale {
   readonly seed?: number | undefined;
 }
 
-/** The scenario with another size; times within it stay as they are. */
+/** After the last device has dialed. */
+const SETTLED_MS = 5_000;
+
+/**
+ * The scenario with another size. Times within it stay as they are, but for this: more devices dial at the same rate as
+ * before, so for longer, and the warm-up lasts until they are there.
+ */
 export function scaled(scenario: Scenario, { devices, rate = 1, duration: length, seed }: Scale): Scenario {
   const count = scenario.classes.reduce((sum, one) => sum + one.devices, 0);
   const factor = devices === undefined ? 1 : devices / count;
+  const longer = Math.max(1, factor);
+  const time = length ?? scenario.duration;
+  const dialed = Math.max(...scenario.classes.map(({ connect }) => connect.from + connect.within * longer));
+  const warmUp = longer > 1 ? Math.max(scenario.warmUp, dialed + SETTLED_MS) : scenario.warmUp;
   return {
     ...scenario,
     seed: seed ?? scenario.seed,
-    duration: length ?? scenario.duration,
-    warmUp: length === undefined ? scenario.warmUp : Math.min(scenario.warmUp, length / 4),
+    duration: time,
+    warmUp: Math.min(warmUp, time / 2),
     classes: scenario.classes.map((one) => ({
       ...one,
       devices: Math.max(1, Math.round(one.devices * factor)),
       rate: one.rate * rate,
+      connect: { ...one.connect, within: one.connect.within * longer },
     })),
   };
 }
