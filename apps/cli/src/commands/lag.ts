@@ -68,11 +68,12 @@ function watch(terminal: Terminal): Command {
     });
 }
 
-/** The system of a group or queue, where only one of the two knows the name. */
-async function targetOf(group: string, options: Target): Promise<{ system: LagSystem; group: string }> {
-  if (options.system !== undefined) return { system: options.system, group };
+/** Path of a group or queue; without --system the worst of those that bear the name. */
+async function pathOf(group: string, options: Target): Promise<string> {
+  const named = encodeURIComponent(group);
+  if (options.system !== undefined) return `/lag/${options.system}/${named}`;
   const { groups } = await askGateway<LagList>(options, '/lag');
-  return { system: groups.find((one) => one.group === group)?.system ?? 'kafka', group };
+  return `/lag/${groups.find((one) => one.group === group)?.system ?? 'kafka'}/${named}`;
 }
 const ofOne = (command: Command): Command =>
   command
@@ -84,8 +85,7 @@ const ofOne = (command: Command): Command =>
 function show(terminal: Terminal): Command {
   return ofOne(new Command('show').description('one group or queue with its partitions')).action(
     async (name: string, options: Target) => {
-      const target = await targetOf(name, options);
-      const detail = await askGateway<LagDetail>(options, '/lag/group', target);
+      const detail = await askGateway<LagDetail>(options, await pathOf(name, options));
       const { group, members } = detail;
       new Output(terminal, options.json).result(detail, () =>
         [
@@ -114,8 +114,7 @@ function explain(terminal: Terminal): Command {
   return ofOne(
     new Command('explain').description('why it has its verdict: the rule, its numbers, the likely cause'),
   ).action(async (name: string, options: Target) => {
-    const target = await targetOf(name, options);
-    const found = await askGateway<LagExplanation>(options, '/lag/explain', target);
+    const found = await askGateway<LagExplanation>(options, `${await pathOf(name, options)}/explain`);
     const { group, cause, others } = found;
     new Output(terminal, options.json).result(found, () =>
       [
