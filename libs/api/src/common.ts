@@ -38,6 +38,7 @@ export const PROBLEMS = {
   'upgrade-required': 'This address speaks WebSocket.',
   'alerter-away': 'No active alerter answers, and only it knows.',
   'lag-monitor-away': 'No lag monitor answers, and only it knows.',
+  'lag-unknown': 'The lag monitor answers that it cannot tell now.',
   'live-full': 'As many clients as configured are watching already.',
   internal: 'The gateway failed; its log has the details under this requestId.',
 } as const;

@@ -108,7 +108,7 @@ export const lagList = z
   .meta({ id: 'LagList' });
 export type LagList = z.output<typeof lagList>;
 
-/** Query of `/lag/group`, `/lag/explain`. */
+/** Query of `/lag/group`, `/lag/explain` of a monitor; path of `/lag/{system}/{group}` of the API. */
 export const lagTarget = z.strictObject({ system: lagSystem, group: z.string().min(1).max(255) });
 export const lagDetail = z
   .object({ group: lagGroup, members: z.array(lagPartition).describe('Its partitions, worst first') })

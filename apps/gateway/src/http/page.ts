@@ -4,7 +4,7 @@ import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 
 /** Addresses at which the page shows one of its own pages. */
-const PAGES = ['/', '/alerts', '/dead-letters'] as const;
+const PAGES = ['/', '/alerts', '/dead-letters', '/lag'] as const;
 
 const NOT_BUILT = `<!doctype html>
 <html lang="en">

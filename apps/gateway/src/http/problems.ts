@@ -18,6 +18,7 @@ const STATUS: Readonly<Record<ProblemCode, number>> = {
   'database-away': 503,
   'alerter-away': 503,
   'lag-monitor-away': 503,
+  'lag-unknown': 503,
   'live-full': 503,
   internal: 500,
 };

@@ -5,6 +5,7 @@ import { commandRoutes } from './routes/commands.ts';
 import { deadLetterRoutes } from './routes/dead-letters.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { expressionRoutes } from './routes/expressions.ts';
+import { lagRoutes } from './routes/lag.ts';
 import { liveRoutes } from './routes/live.ts';
 import type { RouteParts } from './routes/parts.ts';
 import { pipelineRoutes } from './routes/pipeline.ts';
@@ -29,6 +30,7 @@ const GROUPS = [
   commandRoutes,
   subscriptionRoutes,
   pipelineRoutes,
+  lagRoutes,
   liveRoutes,
 ];
 
