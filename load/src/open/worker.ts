@@ -256,5 +256,6 @@ process.on('message', (message: ToWorker) => {
 });
 // The tool is gone, or has all it wanted.
 process.on('disconnect', () => process.exit(0));
-// Ctrl-C on a terminal reaches every process of the group; the tool asks for the end itself.
+// Signals reach every process of the group; the tool asks for the end itself.
 process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
