@@ -4,8 +4,9 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { openClient } from '@weir/connect-mqtt';
+import { applyTopology, openPublisher } from '@weir/connect-rabbitmq';
 import { spawnApp, until } from '@weir/testkit';
-import { bench } from '../../apps/gateway/src/gateway.fixture.ts';
+import { bench, log } from '../../apps/gateway/src/gateway.fixture.ts';
 import {
   buildPage,
   type Look,
@@ -41,6 +42,7 @@ const [edge] = await Promise.all([
   spawnApp(scope, 'edge', env, { readyMs: 60_000 }),
   spawnApp(scope, 'alerter', env, { readyMs: 60_000 }),
   spawnApp(scope, 'dead-letters', env, { readyMs: 60_000 }),
+  spawnApp(scope, 'lag-monitor', env, { readyMs: 60_000 }),
 ]);
 await it.app.stop();
 await it.app.restart(env);
@@ -174,8 +176,31 @@ test('dead letters: by kind, the bytes in text and hex, an edit, a plan that say
   await dialog.getByText('3 parked.').waitFor();
 });
 
+test('lag: a queue that nobody reads leads the list, its window says why, what to do and shows the last hour', async (t) => {
+  const queue = 'weir.pages.unread';
+  const rabbitmq = { url: it.space.rabbitmqUrl };
+  const quorum = { name: queue, arguments: { 'x-queue-type': 'quorum' }, bindings: [] };
+  await applyTopology(rabbitmq, { exchanges: [], queues: [quorum] });
+  const publisher = openPublisher({ ...rabbitmq, log });
+  const message = { exchange: '', key: queue, body: Buffer.from('x'), contentType: 'text/plain' };
+  await publisher.publish([message, message, message]);
+  await publisher.close();
+  const page = await open(t, { path: '/lag' });
+  const row = page.locator(`tr[data-group="${queue}"][data-verdict=STOP]`);
+  await row.waitFor();
+  assert.match((await row.textContent()) ?? '', /STOP.*rabbitmq/s);
+  await row.getByRole('button').click();
+  assert.match(page.url(), /system=rabbitmq&group=weir.pages.unread/);
+  const dialog = page.getByRole('dialog');
+  await dialog.locator('[data-cause=no-consumer]').waitFor();
+  await dialog.getByText('3 messages').waitFor();
+  await dialog.locator('.chart').waitFor();
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  assert.doesNotMatch(page.url(), /group=/);
+});
+
 for (const scheme of ['light', 'dark'] as const) {
-  for (const path of ['/alerts', '/dead-letters']) {
+  for (const path of ['/alerts', '/dead-letters', '/lag']) {
     test(`${path}, ${scheme}: nothing is wider than a phone, and axe finds nothing`, async (t) => {
       const page = await open(t, { width: 360, height: 740, scheme, path });
       await page.locator('table.rows tbody tr').first().waitFor();

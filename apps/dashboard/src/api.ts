@@ -8,6 +8,11 @@ import type {
   DeadLetterFacets,
   DeadLetterList,
   DeviceList,
+  LagDetail,
+  LagExplanation,
+  LagHistory,
+  LagList,
+  LagSystem,
   Ledger,
   NewSilence,
   NotifierList,
@@ -98,12 +103,20 @@ async function request<T>(
   );
 }
 
+const lag = (system: LagSystem, group: string): string => `/lag/${system}/${encodeURIComponent(group)}`;
 const device = (id: string): string => `/devices/${encodeURIComponent(id)}`;
 
 export const api = {
   status: (signal?: AbortSignal) => get<Status>('/status', {}, signal),
   ledger: (signal?: AbortSignal) => get<Ledger>('/ledger', {}, signal),
   pressure: (signal?: AbortSignal) => get<Pressure>('/pressure', {}, signal),
+  lag: (signal?: AbortSignal) => get<LagList>('/lag', {}, signal),
+  lagOf: (system: LagSystem, group: string, signal?: AbortSignal) =>
+    get<LagDetail>(lag(system, group), {}, signal),
+  lagExplained: (system: LagSystem, group: string, signal?: AbortSignal) =>
+    get<LagExplanation>(`${lag(system, group)}/explain`, {}, signal),
+  lagHistory: (system: LagSystem, group: string, from: number, signal?: AbortSignal) =>
+    get<LagHistory>('/lag/history', { system, group, from }, signal),
   devices: (query: { q?: string; cursor?: string; limit?: number }, signal?: AbortSignal) =>
     get<DeviceList>('/devices', query, signal),
   summary: (id: string, site: string, signal?: AbortSignal) =>

@@ -1,5 +1,6 @@
 import { AlertsPage } from './alerts/page.tsx';
 import { timeOfDay } from './format.ts';
+import { LagPage } from './lag/page.tsx';
 import { LettersPage } from './letters/page.tsx';
 import { Alerts } from './parts/alerts.tsx';
 import { Devices } from './parts/devices.tsx';
@@ -45,6 +46,7 @@ const PAGE: Readonly<Record<Page, () => preact.JSX.Element>> = {
   overview: () => <Overview />,
   alerts: () => <AlertsPage />,
   'dead-letters': () => <LettersPage />,
+  lag: () => <LagPage />,
 };
 
 function Trouble() {

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 
-export const PAGES = ['overview', 'alerts', 'dead-letters'] as const;
+export const PAGES = ['overview', 'alerts', 'dead-letters', 'lag'] as const;
 export type Page = (typeof PAGES)[number];
 
 const pathOf = (page: Page): string => (page === 'overview' ? '/' : `/${page}`);

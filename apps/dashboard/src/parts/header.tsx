@@ -10,7 +10,7 @@ const NEXT: Readonly<Record<Theme, Theme>> = { system: 'dark', dark: 'light', li
 const set = document.documentElement.dataset.theme;
 const theme = signal<Theme>(set === 'light' || set === 'dark' ? set : 'system');
 
-const NAMES = { overview: 'Overview', alerts: 'Alerts', 'dead-letters': 'Dead letters' } as const;
+const NAMES = { overview: 'Overview', alerts: 'Alerts', 'dead-letters': 'Dead letters', lag: 'Lag' } as const;
 
 function changeTheme(): void {
   const next = NEXT[theme.value];

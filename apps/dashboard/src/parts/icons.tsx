@@ -1,4 +1,4 @@
-import type { Alert, StageState } from '@weir/api';
+import type { Alert, LagVerdict, StageState } from '@weir/api';
 
 /** States are told by shape and word; colour only repeats them. */
 const STATES: Readonly<Record<StageState, { readonly word: string; readonly path: string }>> = {
@@ -33,6 +33,28 @@ export function SeverityMark({ severity }: { severity: Alert['severity'] }) {
         <path d={SEVERITIES[severity]} />
       </svg>
       <span>{severity}</span>
+    </span>
+  );
+}
+
+const VERDICTS: Readonly<Record<LagVerdict, StageState>> = {
+  OK: 'ok',
+  WARN: 'degraded',
+  REWIND: 'degraded',
+  ERR: 'down',
+  STOP: 'down',
+  STALL: 'down',
+  UNKNOWN: 'unknown',
+};
+
+export function VerdictMark({ verdict }: { verdict: LagVerdict }) {
+  const state = VERDICTS[verdict];
+  return (
+    <span class={`state state-${state}`}>
+      <svg viewBox="0 0 16 16" aria-hidden="true">
+        <path d={STATES[state].path} />
+      </svg>
+      <span>{verdict}</span>
     </span>
   );
 }
