@@ -45,7 +45,10 @@ test('up, kill -9, up again with its data, down: nothing is left behind', { time
   assert.equal(view.state, 'running', first.out);
   assert.deepEqual(
     view.apps.map(({ name, state }) => [name, state]),
-    ['edge', 'aggregator', 'archiver', 'alerter', 'dead-letters', 'lag-monitor', 'gateway'].map((name) => [name, 'ready']),
+    ['edge', 'aggregator', 'archiver', 'alerter', 'dead-letters', 'lag-monitor', 'gateway'].map((name) => [
+      name,
+      'ready',
+    ]),
   );
   assert.match(first.err, /Starting Kafka: done/);
   assert.match((await weir('up', '--no-fleet')).err, /runs already/);

@@ -21,12 +21,20 @@ const env = {
   WEIR_CONFIG: rules,
   WEIR_EDGE__ANONYMOUS: 'true',
   WEIR_AGGREGATOR__IDLE_TIMEOUT: '2s',
+  // No archiver runs here, and the alerts of this page are those of the rule.
+  WEIR_LAG_MONITOR__ALERTS: 'false',
 };
 const [edge] = await Promise.all([
   spawnApp(scope, 'edge', env, { readyMs: 60_000 }),
   spawnApp(scope, 'aggregator', env, { readyMs: 60_000 }),
   spawnApp(scope, 'alerter', env, { readyMs: 60_000 }),
+  spawnApp(scope, 'lag-monitor', env, { readyMs: 60_000 }),
 ]);
+for (const path of ['/api/v1/pressure', '/api/v1/ledger'])
+  await until(async () => (await it.get(path)).status === 200, {
+    deadlineMs: 30_000,
+    what: `${path} to be known`,
+  });
 
 /** Publishes for three devices, over the HTTP door, until the file ends; pump-3 is too warm. */
 let seq = 0;

@@ -96,20 +96,22 @@ function BalanceStrip() {
     );
   const { residual, text, hops } = value;
   return (
-    <ul class="wrong balance" role="status" aria-label="Balance of the ledger" data-residual={residual}>
-      <li>
-        <StateMark state={residual === 0 ? 'ok' : 'down'} words={false} />
-        <span>{text}</span>
-      </li>
-      {hops
-        .filter((hop) => hop.lost > 0)
-        .map((hop) => (
-          <li key={hop.hop} data-hop={hop.hop}>
-            <StateMark state={hop.residual === 0 ? 'ok' : 'down'} words={false} />
-            <span>{hop.text}</span>
-          </li>
-        ))}
-    </ul>
+    <div role="status" aria-label="Balance of the ledger">
+      <ul class="wrong balance" data-residual={residual}>
+        <li>
+          <StateMark state={residual === 0 ? 'ok' : 'down'} words={false} />
+          <span>{text}</span>
+        </li>
+        {hops
+          .filter((hop) => hop.lost > 0)
+          .map((hop) => (
+            <li key={hop.hop} data-hop={hop.hop}>
+              <StateMark state={hop.residual === 0 ? 'ok' : 'down'} words={false} />
+              <span>{hop.text}</span>
+            </li>
+          ))}
+      </ul>
+    </div>
   );
 }
 

@@ -28,25 +28,22 @@ export function PressureStrip() {
   if (value === null) return trouble === null ? null : <Unknown why={trouble} />;
   const { bottleneck, throttle } = value;
   return (
-    <ul
-      class="wrong pressure"
-      role="status"
-      aria-label="Pressure"
-      data-bottleneck={bottleneck?.hop ?? 'none'}
-    >
-      <li>
-        <StateMark state={bottleneck === null ? 'ok' : 'degraded'} />
-        {bottleneck === null ? (
-          <span>Nothing holds the pipeline back.</span>
-        ) : (
-          <span>
-            <strong>{NAMES[bottleneck.hop]}</strong> holds the pipeline back, for{' '}
-            {span(now.value - Date.parse(bottleneck.since))} · {bottleneck.why}
-          </span>
-        )}
-      </li>
-      {throttle.ratePerSecond !== null && <Throttled throttle={throttle} />}
-    </ul>
+    <div role="status" aria-label="Pressure">
+      <ul class="wrong pressure" data-bottleneck={bottleneck?.hop ?? 'none'}>
+        <li>
+          <StateMark state={bottleneck === null ? 'ok' : 'degraded'} />
+          {bottleneck === null ? (
+            <span>Nothing holds the pipeline back.</span>
+          ) : (
+            <span>
+              <strong>{NAMES[bottleneck.hop]}</strong> holds the pipeline back, for{' '}
+              {span(now.value - Date.parse(bottleneck.since))} · {bottleneck.why}
+            </span>
+          )}
+        </li>
+        {throttle.ratePerSecond !== null && <Throttled throttle={throttle} />}
+      </ul>
+    </div>
   );
 }
 
