@@ -107,5 +107,10 @@ test('without .env the first sentence says how to write it', async () => {
 
 test('Prometheus accepts its configuration', async () => {
   const answer = await onCheckout(['promtool', 'check', 'config', '/mnt/infra/prometheus/prometheus.yml']);
+  assert.match(answer, /SUCCESS: 2 rule files found/);
+});
+
+test('its rules fire on what they are for, and on nothing else', async () => {
+  const answer = await onCheckout(['promtool', 'test', 'rules', '/mnt/infra/prometheus/rules_test.yml']);
   assert.match(answer, /SUCCESS/);
 });

@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { PORTS, type PortName } from '@weir/topology';
+import { parse } from 'yaml';
 import { newCredentials } from '../native/credentials.ts';
 import { VERSIONS } from '../native/provision.ts';
 import { composeEnvironment, PLACEHOLDERS, portVariable } from './environment.ts';
@@ -50,18 +51,59 @@ test('every image is pinned and every port is published on the loopback address 
   }
 });
 
-test('the dashboard and the apps name the same metrics', () => {
-  const dashboard = readFileSync(join(ROOT, 'infra/grafana/dashboards/weir.json'), 'utf8');
+interface Rules {
+  readonly groups: readonly {
+    readonly rules: readonly {
+      readonly record?: string;
+      readonly alert?: string;
+      readonly expr: string;
+      readonly annotations?: Readonly<Record<string, string>>;
+    }[];
+  }[];
+}
+const rules = globSync('infra/prometheus/rules/*.yml', { cwd: ROOT }).flatMap((path) =>
+  (parse(readFileSync(join(ROOT, path), 'utf8')) as Rules).groups.flatMap((group) => group.rules),
+);
+
+test('every metric that a dashboard or a rule names is one that an app shows, or a recorded one', () => {
+  const dashboards = globSync('infra/grafana/dashboards/*.json', { cwd: ROOT });
+  assert.ok(dashboards.length >= 3 && rules.length > 20);
   const sources = globSync('{apps,libs}/*/src/**/*.ts', { cwd: ROOT }).map((path) =>
     readFileSync(join(ROOT, path), 'utf8'),
   );
-  const named = new Set(
-    [...dashboard.matchAll(/\bweir_\w+/g)].map(([name]) => name.replace(/_(bucket|sum|count)$/, '')),
-  );
-  assert.ok(named.size > 5);
-  for (const name of named)
-    assert.ok(
-      sources.some((text) => text.includes(`'${name}'`)),
-      name,
+  for (const text of [
+    ...dashboards.map((path) => readFileSync(join(ROOT, path), 'utf8')),
+    ...rules.map(({ expr }) => expr),
+  ]) {
+    const named = [...text.matchAll(/\b(?:weir|kafka)_\w+/g)].map(([name]) =>
+      name.replace(/_(bucket|sum|count)$/, ''),
     );
+    const recorded = [...text.matchAll(/\bweir:[\w:]+/g)].map(([name]) => name);
+    assert.ok(named.length + recorded.length > 0 || text.startsWith('up'), text);
+    for (const name of named)
+      assert.ok(
+        sources.some((source) => source.includes(`'${name}'`)),
+        name,
+      );
+    for (const name of recorded)
+      assert.ok(
+        rules.some(({ record }) => record === name),
+        name,
+      );
+  }
+});
+
+test('every alert leads to its part of a runbook, and every part belongs to an alert', () => {
+  const alerts = rules.filter(({ alert }) => alert !== undefined);
+  const led = new Set<string>();
+  for (const { alert, annotations } of alerts) {
+    const [path = '', anchor] = (annotations?.runbook_url ?? '').split('#');
+    const page = readFileSync(join(ROOT, path), 'utf8');
+    assert.ok(page.includes(`\n## ${alert}\n`), `${alert} in ${path}`);
+    assert.equal(anchor, alert?.toLowerCase());
+    led.add(`${alert}`);
+  }
+  for (const path of globSync('infra/prometheus/runbooks/*.md', { cwd: ROOT }))
+    for (const [, title = ''] of readFileSync(join(ROOT, path), 'utf8').matchAll(/^## (.+)$/gm))
+      assert.ok(led.has(title), `${title} of ${path} belongs to no alert`);
 });

@@ -9,6 +9,7 @@ const HEADER = '# Rendered from infra/compose by `npm run render`; edit there.\n
 
 const prometheus = {
   global: { scrape_interval: '5s', scrape_timeout: '4s' },
+  rule_files: ['rules/*.yml'],
   scrape_configs: Object.entries(APP_PORTS).map(([app, port]) => ({
     job_name: app,
     static_configs: [{ targets: [`${app}:${PORTS[port]}`] }],

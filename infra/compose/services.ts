@@ -229,6 +229,7 @@ const watchers: Readonly<Record<string, Service>> = {
     ...common,
     volumes: [
       './infra/prometheus/prometheus.yml:/etc/prometheus/prometheus.yml:ro',
+      './infra/prometheus/rules:/etc/prometheus/rules:ro',
       'prometheus:/prometheus',
     ],
     ports: published('prometheus'),
