@@ -1,9 +1,10 @@
-import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
-import type { LagDetail, LagExplanation, LagGroup, LagList, LagSystem } from '@weir/api';
+import type { LagDetail, LagExplanation, LagGroup, LagList, LagSystem, LagVerdict } from '@weir/api';
+import { errorMessage } from '@weir/flow';
 import { Command, Option } from 'commander';
 import { addGateway, askGateway, type GatewayOptions } from '../gateway.ts';
 import { Output, type Terminal, table } from '../output.ts';
+import { LiveScreen } from '../supervise/screen.ts';
+import { untilStopped } from '../until-stopped.ts';
 
 interface Common extends GatewayOptions {
   readonly json?: boolean;
@@ -43,12 +44,29 @@ const listText = ({ groups, problems, left }: LagList): string =>
     ...(left === 0 ? [] : [`${left} partitions are not watched: lagMonitor.maxPartitions`]),
   ].join('\n');
 
+const STYLES = {
+  OK: 'green',
+  WARN: 'yellow',
+  REWIND: 'yellow',
+  ERR: 'red',
+  STOP: 'red',
+  STALL: 'red',
+  UNKNOWN: 'dim',
+} as const satisfies Record<LagVerdict, unknown>;
+
+/** Verdicts at the beginning of lines in their colour, where there is a terminal. */
+const painted = (text: string, output: Output): string =>
+  text.replace(/^(?:OK|WARN|ERR|STOP|STALL|REWIND|UNKNOWN)\b/gm, (verdict) =>
+    output.style(STYLES[verdict as LagVerdict], verdict),
+  );
+
 function ls(terminal: Terminal): Command {
   return new Command('ls')
     .description('all consumer groups and queues, worst first')
     .action(async (options: Common) => {
+      const output = new Output(terminal, options.json);
       const list = await askGateway<LagList>(options, '/lag');
-      new Output(terminal, options.json).result(list, () => listText(list));
+      output.result(list, () => painted(listText(list), output));
     });
 }
 
@@ -57,14 +75,24 @@ function watch(terminal: Terminal): Command {
     .description('the same again and again, until Ctrl-C; with --json one document a line')
     .action(async (options: Common) => {
       const output = new Output(terminal, options.json);
-      const end = new AbortController();
-      void once(process, 'SIGINT').then(() => end.abort());
-      while (!end.signal.aborted) {
-        const list = await askGateway<LagList>(options, '/lag');
-        if (options.json === true) output.line(JSON.stringify(list));
-        else output.line(`${list.at}\n${listText(list)}\n`);
-        await delay(list.intervalMs, undefined, { signal: end.signal }).catch(() => undefined);
-      }
+      const screen = new LiveScreen((text) => terminal.out.write(text));
+      let last: LagList | null = null;
+      await untilStopped(async () => {
+        let trouble = '';
+        try {
+          last = await askGateway<LagList>(options, '/lag');
+        } catch (error) {
+          // Who watches goes on watching; only a first question that fails is a mistake.
+          if (last === null) throw error;
+          trouble = errorMessage(error);
+        }
+        const text = `${last.at}\n${painted(listText(last), output)}`;
+        if (terminal.out.isTTY === true && options.json !== true)
+          screen.draw([...text.split('\n'), trouble, 'Ctrl-C ends watching.']);
+        else if (trouble !== '') output.note(trouble);
+        else output.line(options.json === true ? JSON.stringify(last) : `${text}\n`);
+        return last.intervalMs;
+      });
     });
 }
 
@@ -87,7 +115,8 @@ function show(terminal: Terminal): Command {
     async (name: string, options: Target) => {
       const detail = await askGateway<LagDetail>(options, await pathOf(name, options));
       const { group, members } = detail;
-      new Output(terminal, options.json).result(detail, () =>
+      const output = new Output(terminal, options.json);
+      const text = () =>
         [
           `${group.verdict} since ${group.since}: ${group.rule.text} (rule ${group.rule.number}, ${group.rule.name})`,
           '',
@@ -104,8 +133,8 @@ function show(terminal: Terminal): Command {
             ],
             members,
           ),
-        ].join('\n'),
-      );
+        ].join('\n');
+      output.result(detail, () => painted(text(), output));
     },
   );
 }

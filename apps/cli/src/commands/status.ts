@@ -1,10 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import { Finished } from '../finished.ts';
 import { Output, type Terminal } from '../output.ts';
 import { dataFolder } from '../paths.ts';
 import { collectView } from '../supervise/collect.ts';
 import { LiveScreen, renderLine, renderScreen } from '../supervise/screen.ts';
+import { untilStopped } from '../until-stopped.ts';
 
 interface StatusOptions {
   readonly watch?: boolean;
@@ -14,22 +14,16 @@ interface StatusOptions {
 
 const WATCH_MS = 2_000;
 
-async function watch(terminal: Terminal, output: Output, folder: string): Promise<void> {
+function watch(terminal: Terminal, output: Output, folder: string): Promise<void> {
   const screen = new LiveScreen((text) => terminal.out.write(text));
-  let over = false;
-  const ended = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  }).then(() => {
-    over = true;
-  });
-  while (!over) {
+  return untilStopped(async () => {
     const view = await collectView(folder);
     if (output.json) output.line(JSON.stringify(view));
     else if (terminal.out.isTTY === true)
       screen.draw([...renderScreen(view, output), '', 'Ctrl-C ends watching.']);
     else output.line(renderLine(view));
-    await Promise.race([ended, delay(WATCH_MS, undefined, { ref: false })]);
-  }
+    return WATCH_MS;
+  });
 }
 
 export function statusCommand(terminal: Terminal): Command {
