@@ -4,7 +4,7 @@ import { retrying } from '@weir/flow';
 import type { HopTime } from '@weir/observe';
 import { type BuriedLine, type Counts, noCounts } from '@weir/windows';
 import type { Events } from './events.ts';
-import type { Held, Partitions } from './partitions.ts';
+import { type Held, type Partitions, silenceClock } from './partitions.ts';
 
 export interface CommitterOptions {
   readonly intervalMs: number;
@@ -81,12 +81,14 @@ export class Committer {
   private async commitNow(): Promise<void> {
     const { partitions, writer, time } = this.options;
     const now = performance.now();
-    const busy = partitions.all().filter((held) => writer.hasWork(held, now));
+    const busy = partitions.all().filter((held) => writer.hasWork(held, now, silenceClock(held, now)));
     if (busy.length === 0) return;
     let written: Promise<void> = Promise.resolve();
     try {
       await partitions.whilePaused(async () => {
-        await time.during('sink', () => this.insisting('preparing windows', () => writer.prepare(busy)));
+        await time.during('sink', () =>
+          this.insisting('preparing windows', () => writer.prepare(busy, (held) => silenceClock(held, now))),
+        );
         const { outgoing, done } = writer.collectAll(
           busy.filter((held) => partitions.owns(held)),
           performance.now(),

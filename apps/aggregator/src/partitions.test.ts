@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PartitionState } from '@weir/windows';
-import { type Held, Partitions } from './partitions.ts';
+import { type Held, Partitions, silenceClock } from './partitions.ts';
 
 const options = {
   outOfOrdernessMs: 0,
@@ -18,6 +18,7 @@ const held = (partition: number): Held => ({
   committed: 0n,
   writes: 0n,
   folded: 0,
+  behindMs: 0,
   samples: [],
 });
 
@@ -67,4 +68,14 @@ test('the stop lets every waiting fold go', async () => {
   partitions.end();
   await waiting;
   assert.equal(partitions.isEnded, true);
+});
+
+test('nobody falls silent by what was not read yet', () => {
+  const one = held(0);
+  assert.equal(silenceClock(one, 1_000), 1_000);
+  one.behindSince = 1_500;
+  assert.deepEqual([silenceClock(one, 1_500), silenceClock(one, 90_000)], [1_500, 1_500]);
+  one.behindMs += 90_000 - one.behindSince;
+  one.behindSince = undefined;
+  assert.deepEqual([silenceClock(one, 90_000), silenceClock(one, 91_000)], [1_500, 2_500]);
 });

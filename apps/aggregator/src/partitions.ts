@@ -9,6 +9,20 @@ export interface Held extends OpenPartition {
   /** When the first record since the last collect was folded, and since when the log has more; `performance.now()`. */
   foldedSince?: number | undefined;
   behindSince?: number | undefined;
+  /** Time behind that is over, milliseconds. */
+  behindMs: number;
+}
+
+/**
+ * The clock by which devices of a partition fall silent. It stands while the log has more: what has not been read
+ * yet cannot have been missed, and a backlog would show the open windows of everybody again and again.
+ * @param now `performance.now()`
+ */
+export function silenceClock(
+  { behindSince = Number.POSITIVE_INFINITY, behindMs }: Held,
+  now: number,
+): number {
+  return Math.min(now, behindSince) - behindMs;
 }
 
 /** Since when something waits. */

@@ -177,7 +177,7 @@ export async function foldReadings(
     // So far apart that every commit writes the row of the device.
     const now = Number(offset) * 15_000;
     owned.state.apply(offset, joinLines(lines), now);
-    await writer.prepare([owned], now);
+    await writer.prepare([owned], () => now);
     await writer.write([writer.collect(owned, now)]);
   }
 }

@@ -108,13 +108,22 @@ export class PartitionWriter {
     return { owned, series: restored };
   }
 
-  /** Whether a transaction would have something to write. */
-  hasWork({ state, committed, parts }: OpenPartition, now: number): boolean {
-    return state.hasWork(now, committed) || parts.some((part) => part.due?.(now) === true);
+  /**
+   * Whether a transaction would have something to write.
+   * @param silence the clock that `PartitionState.apply` is given
+   */
+  hasWork({ state, committed, parts }: OpenPartition, now: number, silence = now): boolean {
+    return state.hasWork(silence, committed) || parts.some((part) => part.due?.(now) === true);
   }
 
-  /** Keys for new series, what the parts need, and the stored rows that late readings change. The fold must wait. */
-  async prepare(partitions: readonly OpenPartition[], now = performance.now()): Promise<void> {
+  /**
+   * Keys for new series, what the parts need, and the stored rows that late readings change. The fold must wait.
+   * @param silence the clock that `PartitionState.apply` is given, for each partition
+   */
+  async prepare<Partition extends OpenPartition>(
+    partitions: readonly Partition[],
+    silence: (owned: Partition) => number = () => performance.now(),
+  ): Promise<void> {
     const { database, parts } = this.options;
     const fresh = partitions.flatMap(({ state }) => state.freshSeries());
     if (fresh.length > 0) {
@@ -130,9 +139,12 @@ export class PartitionWriter {
       const opened = partitions.map((one) => one.parts[i] as PartOfPartition);
       await part.prepare?.(database, opened);
     }
-    const needed = partitions.flatMap(({ state, parts: own }) => {
+    const needed = partitions.flatMap((owned) => {
+      const { state, parts: own } = owned;
       const previous = own.some((part) => part.row !== undefined);
-      return state.neededRows(now, previous).map((rows) => ({ state, rows, id: state.idOf(rows.series) }));
+      return state
+        .neededRows(silence(owned), previous)
+        .map((rows) => ({ state, rows, id: state.idOf(rows.series) }));
     });
     for (let level = 0; level < LEVEL_COUNT; level++) {
       const here = needed.filter(({ rows }) => rows.level === level);

@@ -113,7 +113,7 @@ export class PartitionFold {
     const { writer } = this.options;
     await this.writing;
     this.pending = 0;
-    await writer.prepare([this.owned], now);
+    await writer.prepare([this.owned], () => now);
     const handout = writer.collect(this.owned, now);
     this.owned.state.takeBuried(); // they are dead letters already
     for (const key of Object.keys(this.counts) as (keyof Counts)[])

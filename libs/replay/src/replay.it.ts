@@ -105,7 +105,7 @@ class Bench {
     const claim = await claimPartition(database, topic, partition, 'test');
     const { owned } = await writer.open(partition, claim, windows, () => true, 0);
     const commit = async (now: number): Promise<void> => {
-      await writer.prepare([owned], now);
+      await writer.prepare([owned], () => now);
       await writer.write([writer.collect(owned, now)]);
     };
     for (const [offset, lines] of this.records.entries()) {

@@ -40,6 +40,6 @@ export function claim(config: ClaimConfig, database: Database, writer: Partition
       replay: String(position.nextOffset - readFrom),
       ms: Math.round(performance.now() - started),
     });
-    return { held: Object.assign(owned, { folded: 0, samples: [] }), readFrom };
+    return { held: Object.assign(owned, { folded: 0, samples: [], behindMs: 0 }), readFrom };
   };
 }

@@ -2,7 +2,7 @@ import type { KafkaRecord } from '@weir/connect-kafka';
 import type { LedgerPart } from '@weir/connect-timescale';
 import { RECORD_HEADERS } from '@weir/topology';
 import type { Events } from '../events.ts';
-import { MAX_SAMPLES, type Partitions } from '../partitions.ts';
+import { MAX_SAMPLES, type Partitions, silenceClock } from '../partitions.ts';
 
 /** Makes a step that folds records into the windows of their partition; waits while too much is not committed. */
 export function fold(
@@ -29,11 +29,13 @@ export function fold(
         const missing = ledger.take(partition, record.headers[RECORD_HEADERS.sent], record.offset) ?? 0;
         if (missing > 0) events.missing(partition, record.offset, missing);
       }
-      held.folded += held.state.apply(record.offset, record.value, performance.now());
+      held.folded += held.state.apply(record.offset, record.value, silenceClock(held, began));
       if (partitions.halfFull) partitions.onHalfFull();
       if (!replayed && held.samples.length < MAX_SAMPLES) held.samples.push(record.timestamp);
     }
     const held = partitions.get(partition);
-    if (held !== undefined && (records.at(-1)?.offset ?? 0n) + 1n >= end) held.behindSince = undefined;
+    if (held?.behindSince === undefined || (records.at(-1)?.offset ?? 0n) + 1n < end) return;
+    held.behindMs += performance.now() - held.behindSince;
+    held.behindSince = undefined;
   };
 }
