@@ -50,11 +50,13 @@ const placeOf = ({ site, device }: Alert): string => (device === '' ? site : `${
 
 /** One line about a change, for people. */
 export function headline({ change, repeat, alert }: Told): string {
+  const head = `[${WORDS[change]}${repeat === 0 ? '' : ' (still)'}] ${alert.severity}: ${alert.rule} on ${placeOf(alert)}`;
+  // Who raised it has said it in a sentence.
+  if (alert.labels.text !== undefined) return `${head}: ${alert.labels.text}`;
   const metric = alert.metric === '' ? '' : ` ${alert.metric}`;
   const value = alert.value === null ? '' : ` = ${number(alert.value)}`;
   const limit = alert.threshold === null ? '' : ` (limit ${number(alert.threshold)})`;
-  const again = repeat === 0 ? '' : ' (still)';
-  return `[${WORDS[change]}${again}] ${alert.severity}: ${alert.rule} on ${placeOf(alert)}${metric}${value}${limit}`;
+  return `${head}${metric}${value}${limit}`;
 }
 
 /** A subject of one line and a text, for people. */

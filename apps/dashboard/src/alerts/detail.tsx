@@ -2,10 +2,11 @@ import type { Alert, AlertDelivery, AlertDetail } from '@weir/api';
 import { useState } from 'preact/hooks';
 import { api } from '../api.ts';
 import { useAsked } from '../asked.ts';
-import { measure, moment } from '../format.ts';
+import { moment } from '../format.ts';
 import { ChangeForm, Dialog } from '../parts/dialog.tsx';
 import { SeverityMark } from '../parts/icons.tsx';
 import { SilenceForm } from './silences.tsx';
+import { condition } from './words.ts';
 
 /** One alert: its course, who was told, and what can be done about it. */
 export function AlertDialog({
@@ -92,9 +93,7 @@ function Facts({ alert }: { alert: Alert }) {
       <div class="fact">
         <dt class="muted">Condition</dt>
         <dd>
-          {alert.kind}
-          {alert.metric === '' ? '' : ` of ${alert.metric}`}: {measure(alert.value)}
-          {alert.threshold === null ? '' : ` (limit ${measure(alert.threshold)})`}
+          {alert.kind}: {condition(alert)}
         </dd>
       </div>
       {Object.entries(alert.labels).map(([name, value]) => (

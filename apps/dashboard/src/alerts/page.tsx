@@ -10,6 +10,7 @@ import { AlertDialog } from './detail.tsx';
 import { Notifiers } from './notifiers.tsx';
 import { Rules } from './rules.tsx';
 import { Silences } from './silences.tsx';
+import { placeOf } from './words.ts';
 
 const STATES = ['open', 'firing', 'acknowledged', 'pending', 'resolved'] as const;
 const SEVERITIES = ['critical', 'warning', 'info'] as const;
@@ -171,11 +172,7 @@ function Row({ alert }: { alert: Alert }) {
         </span>
       </td>
       <td data-name="Where">
-        {alert.device === '' ? (
-          'the whole site'
-        ) : (
-          <a href={href('overview', { site: alert.site, device: alert.device })}>{alert.device}</a>
-        )}{' '}
+        {alert.device === '' ? 'the whole site' : <a href={placeOf(alert)}>{alert.device}</a>}{' '}
         <span class="muted small">at {alert.site}</span>
       </td>
       <td data-name="Value" class="num">

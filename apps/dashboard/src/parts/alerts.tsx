@@ -1,6 +1,7 @@
 import { signal } from '@preact/signals';
 import type { Alert } from '@weir/api';
-import { measure, moment, span } from '../format.ts';
+import { condition, isOfDevice, placeOf } from '../alerts/words.ts';
+import { moment, span } from '../format.ts';
 import { alerts, alertsTrouble, firing, now, select } from '../state.ts';
 import { SeverityMark } from './icons.tsx';
 
@@ -93,13 +94,18 @@ function AlertRow({ alert }: { alert: Alert }) {
         <span class={`chip chip-${alert.state}`}>{alert.state}</span>
       </span>
       <span class="alert-what">
-        <button type="button" class="link-button" onClick={open}>
-          {alert.device}
-        </button>{' '}
-        <span class="muted">at {alert.site}</span>
+        {isOfDevice(alert) ? (
+          <>
+            <button type="button" class="link-button" onClick={open}>
+              {alert.device}
+            </button>{' '}
+            <span class="muted">at {alert.site}</span>
+          </>
+        ) : (
+          <a href={placeOf(alert)}>{alert.device}</a>
+        )}
         <span class="alert-rule">
-          {alert.rule}: {alert.metric} {measure(alert.value)}
-          {alert.threshold === null ? '' : ` (limit ${measure(alert.threshold)})`}
+          {alert.rule}: {condition(alert)}
         </span>
       </span>
       <span class="alert-when">
