@@ -1,19 +1,17 @@
 import { isTransient, retrying, WeirError } from '@weir/flow';
 import kafkajs, { type Admin as KafkaJsAdmin } from 'kafkajs';
-import { atMost, createKafka, SHORT_RETRY, within } from './client.ts';
-import { mapError, mapped } from './errors.ts';
+import { createKafka, SHORT_RETRY, within } from './client.ts';
+import { mapped } from './errors.ts';
+import { holdConnection } from './held-connection.ts';
 import type { Admin, KafkaOptions, PartitionOffsets, TopicDefinition } from './types.ts';
 
 const CONNECT_DEADLINE_MS = 5_000;
-const CLOSE_DEADLINE_MS = 3_000;
 const APPLY_DEADLINE_MS = 30_000;
 /** Beyond the deadline of one request: some calls are several requests. */
 const CALL_SLACK_MS = 10_000;
 
 /** Topics, offsets and groups. Connects with the first call; after a failure the next call connects anew. */
 export function openAdmin(options: KafkaOptions): Admin {
-  let connecting: Promise<KafkaJsAdmin> | null = null;
-  let closed = false;
   const where = options.brokers.join(', ');
 
   const open = async (): Promise<KafkaJsAdmin> => {
@@ -36,33 +34,12 @@ export function openAdmin(options: KafkaOptions): Admin {
     }
   };
 
-  const discard = async (): Promise<void> => {
-    const old = connecting;
-    connecting = null;
-    if (old !== null)
-      await atMost(
-        CLOSE_DEADLINE_MS,
-        old.then((admin) => admin.disconnect()),
-      );
-  };
-
-  const using = async <T>(doing: string, work: (admin: KafkaJsAdmin) => Promise<T>): Promise<T> => {
-    if (closed) throw new WeirError('WEIR_STATE', 'fatal', `${doing}: the Kafka admin client is closed`);
-    connecting ??= open();
-    const deadlineMs = (options.requestTimeoutMs ?? 30_000) + CALL_SLACK_MS;
-    try {
-      const admin = await connecting;
-      // kafkajs can wait for ever on a connection that broke at the wrong moment.
-      return await within(
-        deadlineMs,
-        work(admin),
-        () => new WeirError('WEIR_TIMEOUT', 'transient', `${doing}: no answer in ${deadlineMs / 1000} s`),
-      );
-    } catch (error) {
-      await discard();
-      throw mapError(doing, error);
-    }
-  };
+  const held = holdConnection({
+    what: 'the Kafka admin client',
+    open,
+    deadlineMs: (options.requestTimeoutMs ?? 30_000) + CALL_SLACK_MS,
+  });
+  const { using } = held;
 
   /** True when this call made it. */
   const create = async (
@@ -132,7 +109,7 @@ export function openAdmin(options: KafkaOptions): Admin {
         {
           maxMs: 1_000,
           shouldRetry: (error) =>
-            !closed && isTransient(error) && performance.now() - since < APPLY_DEADLINE_MS,
+            !held.isClosed && isTransient(error) && performance.now() - since < APPLY_DEADLINE_MS,
         },
       );
       return { created: [...created] };
@@ -221,8 +198,7 @@ export function openAdmin(options: KafkaOptions): Admin {
       }),
 
     async close() {
-      closed = true;
-      await discard();
+      await held.close();
     },
   };
 }

@@ -1,12 +1,10 @@
 import { WeirError } from '@weir/flow';
 import type { Cluster, KafkaMessage } from 'kafkajs';
-import { atMost, within } from './client.ts';
 import { openCluster } from './cluster.ts';
-import { mapError } from './errors.ts';
+import { holdConnection } from './held-connection.ts';
 import { toRecords } from './records.ts';
 import type { KafkaOptions, LogReader, PartitionOffsets } from './types.ts';
 
-const CLOSE_DEADLINE_MS = 3_000;
 const MAX_WAIT_MS = 50;
 
 /** kafkajs has these calls, its types do not. */
@@ -49,10 +47,6 @@ interface OffsetsByTime {
  * below its public consumer, whose assigner is handed the connection. Connects with the first call.
  */
 export function openLogReader(options: KafkaOptions, topic: string): LogReader {
-  let connecting: Promise<Cluster> | null = null;
-  let closed = false;
-  const deadlineMs = options.requestTimeoutMs ?? 30_000;
-
   const connect = async (): Promise<Cluster> => {
     const cluster = await openCluster(options);
     await cluster.addTargetTopic(topic);
@@ -60,30 +54,12 @@ export function openLogReader(options: KafkaOptions, topic: string): LogReader {
     return cluster;
   };
 
-  const discard = async (): Promise<void> => {
-    const old = connecting;
-    connecting = null;
-    if (old !== null)
-      await atMost(
-        CLOSE_DEADLINE_MS,
-        old.then((cluster) => cluster.disconnect()),
-      );
-  };
-
-  const using = async <T>(doing: string, work: (cluster: Cluster) => Promise<T>): Promise<T> => {
-    if (closed) throw new WeirError('WEIR_STATE', 'fatal', `${doing}: the log reader is closed`);
-    connecting ??= connect();
-    try {
-      return await within(
-        deadlineMs,
-        connecting.then(work),
-        () => new WeirError('WEIR_TIMEOUT', 'transient', `${doing}: no answer in ${deadlineMs / 1_000} s`),
-      );
-    } catch (error) {
-      await discard();
-      throw mapError(doing, error);
-    }
-  };
+  const held = holdConnection({
+    what: 'the log reader',
+    open: connect,
+    deadlineMs: options.requestTimeoutMs ?? 30_000,
+  });
+  const { using } = held;
 
   const offsets = async (
     cluster: Cluster,
@@ -147,8 +123,7 @@ export function openLogReader(options: KafkaOptions, topic: string): LogReader {
       }),
 
     async close() {
-      closed = true;
-      await discard();
+      await held.close();
     },
   };
 }

@@ -1,14 +1,11 @@
-import { WeirError } from '@weir/flow';
 import type { Cluster } from 'kafkajs';
-import { atMost, within } from './client.ts';
 import { openCluster } from './cluster.ts';
-import { mapError } from './errors.ts';
+import { holdConnection } from './held-connection.ts';
 import type { KafkaOptions, TopicIds } from './types.ts';
 
 const METADATA = 3;
 /** The first version that names topics by their ids, and may leave them out (KIP-516); since Kafka 2.8. */
 const VERSION = 12;
-const CLOSE_DEADLINE_MS = 3_000;
 
 /** What kafkajs sends: it writes the header of the old form, without tagged fields. */
 interface Sending {
@@ -27,27 +24,19 @@ interface Sending {
  * the request, so this one is written here. Connects with the first call.
  */
 export function openTopicIds(options: KafkaOptions): TopicIds {
-  let connecting: Promise<Cluster> | null = null;
-  const deadlineMs = options.requestTimeoutMs ?? 30_000;
-  const discard = async (): Promise<void> => {
-    const old = connecting;
-    connecting = null;
-    if (old !== null)
-      await atMost(
-        CLOSE_DEADLINE_MS,
-        old.then((cluster) => cluster.disconnect()),
-      );
-  };
   const open = async (): Promise<Cluster> => {
     const cluster = await openCluster(options);
     await cluster.refreshMetadata(); // of no topic: it tells who the controller is
     return cluster;
   };
+  const held = holdConnection({
+    what: 'the reader of topic ids',
+    open,
+    deadlineMs: options.requestTimeoutMs ?? 30_000,
+  });
   return {
-    async read(topics) {
-      const doing = 'reading the ids of topics';
-      connecting ??= open();
-      const ask = async (cluster: Cluster): Promise<ReadonlyMap<string, string>> => {
+    read: (topics) =>
+      held.using('reading the ids of topics', async (cluster) => {
         const { connectionPool } = await (cluster as unknown as Sending).findControllerBroker();
         const request = {
           ...{ apiKey: METADATA, apiVersion: VERSION, apiName: 'Metadata' },
@@ -59,19 +48,8 @@ export function openTopicIds(options: KafkaOptions): TopicIds {
           response: { decode, parse: async (data) => data },
         });
         return answer.ids;
-      };
-      try {
-        return await within(
-          deadlineMs,
-          connecting.then(ask),
-          () => new WeirError('WEIR_TIMEOUT', 'transient', `${doing}: no answer in ${deadlineMs / 1_000} s`),
-        );
-      } catch (error) {
-        await discard();
-        throw mapError(doing, error);
-      }
-    },
-    close: discard,
+      }),
+    close: held.close,
   };
 }
 
