@@ -13,6 +13,7 @@ const SET_MS = 500;
 export interface EdgeGauges {
   connections(): number;
   held(): number;
+  arriving(): number;
   inFlight(): number;
   /** Of the spool: what waits for its fsync. */
   pendingBytes(): number;
@@ -89,6 +90,9 @@ export class EdgeEvents implements GateEvents {
     metrics.gauge('weir_edge_connections', 'Open MQTT connections', [], (g) => g.set(gauges.connections()));
     metrics.gauge('weir_edge_connections_held', 'Connections held back by a full spool', [], (g) =>
       g.set(gauges.held()),
+    );
+    metrics.gauge('weir_edge_connections_arriving', 'Connections that wait to be let in', [], (g) =>
+      g.set(gauges.arriving()),
     );
     metrics.gauge('weir_ledger_in_flight', 'Publishes that wait for their fsync', ['hop'], (g) =>
       g.set({ hop: 'edge' }, gauges.inFlight()),

@@ -64,6 +64,7 @@ export async function runEdge(context: AppContext, start = startOutside): Promis
   events.observe(metrics, {
     connections: () => house.gates.size,
     held: () => house.waiting,
+    arriving: () => listeners.waiting,
     inFlight: () => intake.inFlight,
     pendingBytes: () => spool.stats.pendingBytes,
     clockAhead: () => clock.latest() - clock.now(),

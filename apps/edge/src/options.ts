@@ -24,6 +24,7 @@ export function gateLimits(edge: Config['edge']): GateLimits {
     connectMs: limits.connectTime,
     keepaliveMaxMs: limits.keepaliveMax,
     connections: limits.connections,
+    connectRate: limits.connectRate,
     publishRate: limits.publishRate,
     outwardBytes: limits.outwardBuffer,
     partialBytes: limits.partialPackets,

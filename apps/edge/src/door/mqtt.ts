@@ -9,6 +9,7 @@ import { createWebSocketStream, WebSocketServer } from 'ws';
 import type { EdgeEvents } from '../events.ts';
 import { Gate, type GateHouse } from '../gate/index.ts';
 import type { Broker } from './broker.ts';
+import { Porch } from './porch.ts';
 
 export interface MqttListeners {
   readonly host: string;
@@ -25,6 +26,8 @@ export interface TlsFiles {
 }
 
 export interface MqttDoor {
+  /** Connections that wait to be let in. */
+  readonly waiting: number;
   /** Closes the listeners; open connections go on. */
   stopAccepting(): void;
 }
@@ -61,14 +64,16 @@ export async function openMqttDoor(
   events: EdgeEvents,
   listeners: MqttListeners,
 ): Promise<MqttDoor> {
+  const { connectMs, connections, connectRate } = house.limits;
+  const porch = new Porch(connectRate);
   const accept = (transport: Duplex, bytesRead?: () => number): void => {
-    if (house.isFull) {
+    if (house.gates.size + porch.waiting >= connections) {
       events.refused('connections');
       transport.on('error', () => {});
       transport.destroy();
       return;
     }
-    broker.handle(new Gate(transport, house, bytesRead));
+    porch.arrive(transport, () => broker.handle(new Gate(transport, house, bytesRead)));
   };
   const acceptSocket = (socket: Socket): void => {
     socket.setNoDelay(true);
@@ -79,7 +84,6 @@ export async function openMqttDoor(
   const servers: { server: Server; port: number; what: string }[] = [
     { server: createServer({ allowHalfOpen: true }, acceptSocket), port: listeners.tcpPort, what: 'MQTT' },
   ];
-  const { connectMs, connections } = house.limits;
   // the time for a CONNECT begins with the upgrade; before it a peer that says nothing has as much again
   const slowness = {
     headersTimeout: connectMs,
@@ -123,8 +127,12 @@ export async function openMqttDoor(
     server.on('error', (error) => events.failed(`${what} listener`, error));
   }
   return {
+    get waiting() {
+      return porch.waiting;
+    },
     stopAccepting() {
       for (const { server } of servers) server.close();
+      porch.close();
     },
   };
 }

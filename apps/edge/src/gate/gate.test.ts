@@ -13,6 +13,7 @@ const LIMITS: GateLimits = {
   connectMs: 10_000,
   keepaliveMaxMs: 60_000,
   connections: 10,
+  connectRate: 1_000,
   publishRate: 1_000_000,
   outwardBytes: 10_000,
   partialBytes: 100_000,

@@ -13,6 +13,8 @@ export interface GateLimits {
   /** Longest keepalive, milliseconds; also for clients that ask for none. */
   readonly keepaliveMaxMs: number;
   readonly connections: number;
+  /** Connections let in a second, with a burst of one second. */
+  readonly connectRate: number;
   /** Publishes a second of one connection, with a burst of one second. */
   readonly publishRate: number;
   /** Bytes that may wait for one slow reader. */
@@ -69,9 +71,6 @@ export class GateHouse {
     this.#sweep.unref();
   }
 
-  get isFull(): boolean {
-    return this.gates.size >= this.limits.connections;
-  }
   /** The spool takes no publish that wants an acknowledgement. */
   get isBlocked(): boolean {
     return this.#isBlocked();

@@ -26,6 +26,9 @@ const limits = z
       .prefault('20m')
       .describe('Longest keepalive accepted; a device that asks for more, or for none, is held to this'),
     connections: whole(1, 1_000_000).default(18_000).describe('MQTT connections at a time'),
+    connectRate: whole(1, 1_000_000)
+      .default(500)
+      .describe('Connections let in a second, averaged over a second; more wait for their turn'),
     publishRate: whole(1, 1_000_000)
       .default(5_000)
       .describe('Publishes a second of one device, averaged over a second; more is slowed down'),
