@@ -52,6 +52,10 @@ test('a rebuild under traffic gives back every row, swapped in at once, one rebu
       if (rows[0] !== undefined && rows[0].panes > 0 !== rows[0].tens > 0) mixes.push(rows[0]);
     }
   })();
+  // A reader in a transaction of its own keeps the first from its swap until the second was refused.
+  const holder = await connect(t, space);
+  await holder.query('BEGIN');
+  await holder.query('SELECT FROM windows_1s LIMIT 1');
   const first = startWeir(space.env, 'rebuild', '--yes', '--json');
   await until(async () => (await client.query(schemas)).rowCount === 1, {
     deadlineMs: 30_000,
@@ -63,6 +67,7 @@ test('a rebuild under traffic gives back every row, swapped in at once, one rebu
     (error: { code?: number; stderr?: string }) =>
       error.code === 1 && /another rebuild is under way/.test(error.stderr ?? ''),
   );
+  await holder.query('COMMIT');
   const report = JSON.parse((await first).stdout) as { heldMs: number; seconds: number };
   const { rows: after } = await client.query<{ panes: number; tens: number }>(marked);
   assert.deepEqual(after, [{ panes: 0, tens: 0 }]);
