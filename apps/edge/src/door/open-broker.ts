@@ -16,7 +16,7 @@ import type { DecodePayload } from '../steps/decode-payload.ts';
 import { Broker } from './broker.ts';
 import { brokerHooks, sessionOfClient } from './hooks.ts';
 import { sendLeftWills } from './left-wills.ts';
-import { RESTORED, Session, type TopicReaderOptions, type Unreleased } from './session.ts';
+import { RESTORED, Session, type SessionOptions, TopicRoom, type Unreleased } from './session.ts';
 import { SessionStore } from './session-store.ts';
 
 export interface BrokerOptions {
@@ -69,12 +69,13 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
   const { config, intake, events, credentials } = options;
   const templates = config.topics;
   const commandPrefix = templates.commands.slice(0, templates.commands.indexOf('{'));
-  const topics: TopicReaderOptions = {
+  const topics: SessionOptions = {
     edge: intake.edge,
     via: 'mqtt',
     read: topicReader(templates),
     zoneOf: zonesOfSites(config.timeZones),
     classesOf: classRules(config.forward, templates.telemetry),
+    room: new TopicRoom(),
   };
   const db = await openStore(config.dir);
   const store = new SessionStore(db, commandPrefix, config.limits.queuedMessages);
@@ -164,6 +165,7 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     return session.granting.has(filter) || filter in subscriptions;
   };
   broker.on('client', (client) => sessionOfClient(client)?.granting.clear()); // those of a restored session
+  broker.on('clientDisconnect', (client) => sessionOfClient(client)?.end());
   broker.on('subscribe', (subscriptions, client) => {
     const granting = sessionOfClient(client)?.granting;
     for (const { topic } of subscriptions) granting?.delete(topic);

@@ -35,6 +35,23 @@ export interface TopicReaderOptions {
   readonly classesOf: ClassesOf;
 }
 
+/** Room for topics that connections remember beyond a few each: one that speaks for hundreds of devices has hundreds. */
+export class TopicRoom {
+  #left: number;
+  /** @param topics of all connections together; about 1 KiB each */
+  constructor(topics = 65_536) {
+    this.#left = topics;
+  }
+  take(): boolean {
+    if (this.#left === 0) return false;
+    this.#left--;
+    return true;
+  }
+  give(topics: number): void {
+    this.#left += topics;
+  }
+}
+
 /** Topic + principal → what to do with a publish. */
 export function resolveTopic(
   topic: string,
@@ -81,6 +98,7 @@ export function resolveTopic(
   };
 }
 
+/** Of every connection; more only while there is room. */
 const KEPT_TOPICS = 64;
 const NO_BYTES = Buffer.alloc(0);
 
@@ -94,6 +112,10 @@ export const RESTORED = 'restored';
  */
 export type Unreleased = Map<number, typeof DURABLE | typeof RESTORED | ((error?: Error | null) => void)[]>;
 
+export interface SessionOptions extends TopicReaderOptions {
+  readonly room: TopicRoom;
+}
+
 /** One accepted MQTT connection. */
 export class Session {
   readonly clientId: string;
@@ -102,20 +124,29 @@ export class Session {
   site: string | null;
   /** A later connection of the same session takes it over. */
   readonly unreleased: Unreleased;
-  readonly #options: TopicReaderOptions;
+  readonly #options: SessionOptions;
   readonly #topics = new Map<string, TopicEntry>();
   /** Those of readings, by the hash of their bytes. */
   readonly #places = new Map<number, TopicEntry>();
   #newest: TopicEntry | null = null;
+  #taken = 0;
   /** Filters that were granted and that aedes is still storing: they count although it does not hold them yet. */
   readonly granting = new Set<string>();
 
-  constructor(clientId: string, principal: Principal, unreleased: Unreleased, options: TopicReaderOptions) {
+  constructor(clientId: string, principal: Principal, unreleased: Unreleased, options: SessionOptions) {
     this.clientId = clientId;
     this.principal = principal;
     this.site = principal.site;
     this.unreleased = unreleased;
     this.#options = options;
+  }
+
+  /** Forgets the topics, and gives their room back. */
+  end(): void {
+    this.#options.room.give(this.#taken);
+    this.#taken = 0;
+    this.#topics.clear();
+    this.#places.clear();
   }
 
   topic(topic: string): TopicEntry {
@@ -124,8 +155,8 @@ export class Session {
       entry = resolveTopic(topic, this.principal, this.#options);
       if (this.principal.site === null && entry.kind === 'telemetry') this.site = entry.site;
       if (this.#topics.size >= KEPT_TOPICS) {
-        this.#topics.clear();
-        this.#places.clear();
+        if (this.#options.room.take()) this.#taken++;
+        else this.end();
       }
       this.#topics.set(topic, entry);
     }

@@ -5,7 +5,7 @@ import { type Faults, faultFs, MemoryDisk, until } from '@weir/testkit';
 import type { Client } from 'aedes';
 import { EdgeClock } from '../clock/index.ts';
 import { brokerHooks } from '../door/hooks.ts';
-import { RESTORED, Session } from '../door/session.ts';
+import { RESTORED, Session, TopicRoom } from '../door/session.ts';
 import { EdgeEvents } from '../events.ts';
 import { AliveDevices } from '../liveness/alive-devices.ts';
 import { Spool, type WhenFull } from '../spool/index.ts';
@@ -119,6 +119,7 @@ function doors({ intake, events }: Rig) {
       via: 'mqtt',
       zoneOf: () => undefined,
       classesOf: () => undefined,
+      room: new TopicRoom(),
       read: () => ({ kind: 'telemetry', site: 'plant', device: 'd1', metric: 't' }) as never,
     },
   );
