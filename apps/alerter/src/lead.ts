@@ -32,7 +32,7 @@ const RETRY = { stage: 'alerter' } as const;
 /** Bytes of messages that one transaction evaluates, at most. */
 const BATCH_BYTES = 1 << 20;
 /** How long a critical reading may have to wait for the batch before it. */
-const BATCH_TARGET_MS = 50;
+const BATCH_TARGET_MS = 20;
 
 export interface LeadOptions {
   readonly config: Config;

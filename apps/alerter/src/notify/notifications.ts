@@ -61,6 +61,14 @@ export interface Notifications {
 }
 
 /**
+ * The ids of messages that are not grouped follow from the change of the alert, which is on disk. What a crash of the
+ * database forgets of them is planned and told again under the same id.
+ */
+const isRepeatable = ({ addressee }: Lane): boolean => addressee.groupBy.length === 0;
+const doNotWaitForDisk = (sql: Transaction): Promise<unknown> =>
+  sql.query('not waiting for the disk', 'SET LOCAL synchronous_commit TO off');
+
+/**
  * Change of an alert → deliveries, one for each notifier → message → receiver → settled. Each step is in the database
  * before the next begins, so a process that dies anywhere leaves what the next one goes on from; a message in doubt
  * is sent again under its own id.
@@ -103,6 +111,7 @@ export function openNotifications(options: NotificationsOptions): Notifications 
     const state = lane.state;
     const next = await persistent(() =>
       transaction('recording what became of messages', async (sql) => {
+        if (isRepeatable(lane)) await doNotWaitForDisk(sql);
         await settleMessages(sql, settlements);
         const failure = settlements.find(({ outcome }) => outcome.state !== 'sent')?.outcome;
         const error = failure !== undefined && 'error' in failure ? failure.error : null;
@@ -140,6 +149,7 @@ export function openNotifications(options: NotificationsOptions): Notifications 
   /** Plans what is new and hands every idle lane what is due. */
   const pass = async (): Promise<void> => {
     const { more, claims } = await transaction('planning notifications', async (sql) => {
+      if (lanes.every(({ lane }) => isRepeatable(lane))) await doNotWaitForDisk(sql);
       const more = await planDeliveries(sql, addressees, inhibitions());
       const claims: { lane: Lane; messages: Claimed[] }[] = [];
       for (const { lane } of lanes) {

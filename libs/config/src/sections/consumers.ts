@@ -20,7 +20,7 @@ export const aggregatorSection = z
     dedupCount: whole(16, 1_000_000)
       .default(256)
       .describe('Readings of one series over which a repeated reading is recognised'),
-    commitInterval: duration().prefault('1s').describe('Time between two transactions'),
+    commitInterval: duration().prefault('500ms').describe('Time between two transactions'),
     maxUncommitted: whole(1_000, 10_000_000)
       .default(100_000)
       .describe('Readings folded but not committed; at this limit fetching pauses'),
