@@ -3,7 +3,7 @@ export type { Credentials } from './credentials.ts';
 export { portOf, serverEnvironment } from './environment.ts';
 export { oneShot } from './launch.ts';
 export { isPortFree, type PortUse, portBusyMessage, requirePorts } from './ports.ts';
-export { identify, isSameProcess, type ProcessId, portHolder } from './proc.ts';
+export { identify, isSameProcess, type ProcessId, portHolder, statOf } from './proc.ts';
 export {
   type Provisioned,
   provision,

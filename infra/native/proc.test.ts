@@ -12,7 +12,14 @@ import { readRecord, type ServerRecord, writeRecord } from './records.ts';
 test('a process name with brackets and spaces does not shift the fields', () => {
   const rest = Array.from({ length: 40 }, (_, i) => String(i + 4)).join(' ');
   const stat = parseStat(`42 (a) b) S (x) S ${rest}`);
-  assert.deepEqual(stat, { state: 'S', parent: 4, startTime: 22 });
+  assert.deepEqual(stat, {
+    state: 'S',
+    parent: 4,
+    cpuSeconds: (14 + 15) / 100,
+    childCpuSeconds: (16 + 17) / 100,
+    startTime: 22,
+    rssMiB: (24 * 4_096) / 2 ** 20,
+  });
 });
 
 test('a process is the same only with its start time and boot', () => {

@@ -13,7 +13,17 @@ interface ProcessStat {
   readonly parent: number;
   readonly state: string;
   readonly startTime: number;
+  /** User and system time, seconds. */
+  readonly cpuSeconds: number;
+  /** Of its children that have ended, with theirs. */
+  readonly childCpuSeconds: number;
+  /** Resident memory. */
+  readonly rssMiB: number;
 }
+
+/** Kernel clock ticks a second as /proc shows them (USER_HZ): 100 on every Linux that Node supports. */
+const TICKS_PER_SECOND = 100;
+const PAGE_MIB = 4_096 / 2 ** 20;
 
 export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -22,10 +32,19 @@ export function bootId(): string {
 /** Reads `/proc/<pid>/stat`; the name in it may hold spaces and brackets, so fields count from the last `)`. */
 export function parseStat(text: string): ProcessStat {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { state: fields[0] ?? '', parent: Number(fields[1]), startTime: Number(fields[19]) };
+  const number = (at: number): number => Number(fields[at]);
+  return {
+    state: fields[0] ?? '',
+    parent: number(1),
+    cpuSeconds: (number(11) + number(12)) / TICKS_PER_SECOND,
+    childCpuSeconds: (number(13) + number(14)) / TICKS_PER_SECOND,
+    startTime: number(19),
+    rssMiB: number(21) * PAGE_MIB,
+  };
 }
 
-function statOf(pid: number): ProcessStat | undefined {
+/** What one process has used so far, among others; undefined when it is not there. See proc(5). */
+export function statOf(pid: number): ProcessStat | undefined {
   try {
     return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {

@@ -1,37 +1,23 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { statOf } from '@weir/infra';
 
 /** Kernel clock ticks a second as /proc shows them (USER_HZ): 100 on every Linux that Node supports. */
 const TICKS_PER_SECOND = 100;
 
-interface Stat {
-  readonly pid: number;
-  readonly parent: number;
-  /** User and system time of the process and of its children that ended. */
-  readonly ticks: number;
-}
+type Stat = NonNullable<ReturnType<typeof statOf>> & { readonly pid: number };
 
 /** Root processes by name; each stands for itself and everything below it. */
 export type Roots = ReadonlyMap<string, number>;
-
-function statOf(pid: number): Stat | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name may hold spaces and brackets, so fields count from the last `)`; see proc(5).
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    const ticks = [11, 12, 13, 14].reduce((sum, i) => sum + Number(fields[i]), 0);
-    return { pid, parent: Number(fields[1]), ticks };
-  } catch {
-    return undefined; // It ended meanwhile; its parent has its time.
-  }
-}
 
 /** A figure of each root, summed over it and everything below it. */
 function sumOverTrees(roots: Roots, figure: (stat: Stat) => number): Map<string, number> {
   const stats = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
-    .map((name) => statOf(Number(name)))
-    .filter((stat) => stat !== undefined);
+    .flatMap((name): Stat[] => {
+      const stat = statOf(Number(name));
+      return stat === undefined ? [] : [{ ...stat, pid: Number(name) }]; // It ended meanwhile; its parent has its time.
+    });
   const children = Map.groupBy(stats, ({ parent }) => parent);
   const byPid = new Map(stats.map((stat) => [stat.pid, stat]));
   const sum = (stat: Stat): number =>
@@ -108,8 +94,7 @@ interface Reading {
 }
 
 function read(roots: Roots): Reading {
-  const ticks = sumOverTrees(roots, (stat) => stat.ticks);
-  const cpu = new Map([...ticks].map(([name, used]) => [name, used / TICKS_PER_SECOND]));
+  const cpu = sumOverTrees(roots, ({ cpuSeconds, childCpuSeconds }) => cpuSeconds + childCpuSeconds);
   return { cpu, busy: busySeconds(), at: performance.now() };
 }
 

@@ -145,7 +145,7 @@ test('dead letters: by kind, the bytes in text and hex, an edit, a plan that say
   await rowsOf(page, 'groups').nth(1).waitFor();
   await page.locator('.section-head [role=status]', { hasText: /^12, the oldest/ }).waitFor();
   await page.locator('.facet', { hasText: 'schema' }).first().click();
-  assert.match(page.url(), /reason=schema/);
+  await page.waitForURL(/reason=schema/);
   await rowsOf(page, 'letters').first().locator('button').click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('The original as text').waitFor();
@@ -190,13 +190,13 @@ test('lag: a queue that nobody reads leads the list, its window says why, what t
   await row.waitFor();
   assert.match((await row.textContent()) ?? '', /STOP.*rabbitmq/s);
   await row.getByRole('button').click();
-  assert.match(page.url(), /system=rabbitmq&group=weir.pages.unread/);
+  await page.waitForURL(/system=rabbitmq&group=weir.pages.unread/);
   const dialog = page.getByRole('dialog');
   await dialog.locator('[data-cause=no-consumer]').waitFor();
   await dialog.getByText('3 messages').waitFor();
   await dialog.locator('.chart').waitFor();
   await dialog.getByRole('button', { name: 'Close' }).click();
-  assert.doesNotMatch(page.url(), /group=/);
+  await page.waitForURL((url) => !url.searchParams.has('group'));
 });
 
 for (const scheme of ['light', 'dark'] as const) {

@@ -1,18 +1,14 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { statOf } from '@weir/infra';
 import { atEnd, type Scope } from '@weir/testkit';
 
-/** A clock tick of /proc, milliseconds (USER_HZ is 100). */
-const TICK_MS = 10;
 const PERIOD_MS = 250;
 const LEAST_MS = 2;
 
-/** CPU time that a process has had, milliseconds. */
 function cpuMs(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // behind the name, which may hold spaces: utime and stime are fields 14 and 15 of proc(5)
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+  const stat = statOf(pid);
+  if (stat === undefined) throw new Error(`process ${pid} has ended`);
+  return stat.cpuSeconds * 1_000;
 }
 
 /** Share of a core that a process takes over some seconds. */

@@ -3,18 +3,10 @@ import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import type { LagVerdict } from '@weir/api';
+import { LIMITS } from './limits.fixture.ts';
 import { type QueueCounters, type QueuePlace, queuePlace } from './queue.ts';
 import type { Limits, Measurement } from './types.ts';
 import { Watch } from './watch.ts';
-
-const LIMITS: Limits = {
-  allowedLagMs: 60_000,
-  stopAfterMs: 10_000,
-  stallAfterMs: 15_000,
-  holdMs: 10_000,
-  clearMs: 15_000,
-  lossMarginMs: 3_600_000,
-};
 
 type Sample = { readonly at: number; readonly headAt?: number; readonly why?: string } & Omit<
   Measurement,

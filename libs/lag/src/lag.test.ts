@@ -2,21 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { lagOf, lostOf } from './figures.ts';
+import { LIMITS } from './limits.fixture.ts';
 import { type QueueCounters, type QueuePlace, queuePlace } from './queue.ts';
 import { judge, unmeasured } from './rules.ts';
 import { RANK, type Settled, settle } from './settle.ts';
 import { Trail } from './trail.ts';
-import type { Finding, Judged, Limits, Measurement } from './types.ts';
+import type { Finding, Judged, Measurement } from './types.ts';
 import { Watch } from './watch.ts';
 
-const LIMITS: Limits = {
-  allowedLagMs: 60_000,
-  stopAfterMs: 10_000,
-  stallAfterMs: 15_000,
-  holdMs: 10_000,
-  clearMs: 15_000,
-  lossMarginMs: 3_600_000,
-};
 const EVERY_MS = 5_000;
 
 /** A log and one group, as they are: what is measured of them can be compared with it. */

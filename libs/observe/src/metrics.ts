@@ -1,4 +1,12 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  Counter,
+  type CounterConfiguration,
+  collectDefaultMetrics,
+  Gauge,
+  type GaugeConfiguration,
+  Histogram,
+  Registry,
+} from 'prom-client';
 import { Tally } from './tally.ts';
 
 /** OpenTelemetry's default boundaries for durations, in seconds, extended to one minute. */
@@ -38,20 +46,7 @@ export class Metrics {
     labelNames: readonly L[] = [],
     collect?: (counter: Counter<L>) => void,
   ): Counter<L> {
-    const collects = this.#collectsOf(name);
-    const counter =
-      this.#made<Counter<L>>(name) ??
-      new Counter({
-        name,
-        help,
-        labelNames,
-        registers: [this.registry],
-        collect() {
-          for (const each of collects) each();
-        },
-      });
-    if (collect !== undefined) collects.push(() => collect(counter));
-    return counter;
+    return this.#collecting(Counter<L>, name, help, labelNames, collect);
   }
   gauge<L extends string = never>(
     name: string,
@@ -59,20 +54,7 @@ export class Metrics {
     labelNames: readonly L[] = [],
     collect?: (gauge: Gauge<L>) => void,
   ): Gauge<L> {
-    const collects = this.#collectsOf(name);
-    const gauge =
-      this.#made<Gauge<L>>(name) ??
-      new Gauge({
-        name,
-        help,
-        labelNames,
-        registers: [this.registry],
-        collect() {
-          for (const each of collects) each();
-        },
-      });
-    if (collect !== undefined) collects.push(() => collect(gauge));
-    return gauge;
+    return this.#collecting(Gauge<L>, name, help, labelNames, collect);
   }
   histogram<L extends string = never>(
     name: string,
@@ -85,10 +67,28 @@ export class Metrics {
       new Histogram({ name, help, labelNames, buckets: [...buckets], registers: [this.registry] })
     );
   }
-  #collectsOf(name: string): (() => void)[] {
+  #collecting<L extends string, M extends Counter<L> | Gauge<L>>(
+    Made: new (options: CounterConfiguration<L> & GaugeConfiguration<L>) => M,
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    collect?: (metric: M) => void,
+  ): M {
     const collects = this.#collects.get(name) ?? [];
     this.#collects.set(name, collects);
-    return collects;
+    const metric =
+      this.#made<M>(name) ??
+      new Made({
+        name,
+        help,
+        labelNames,
+        registers: [this.registry],
+        collect() {
+          for (const each of collects) each();
+        },
+      });
+    if (collect !== undefined) collects.push(() => collect(metric));
+    return metric;
   }
   /** A histogram without labels, for what happens many times at once. */
   tally(name: string, help: string, buckets = SECONDS_BUCKETS): Tally {

@@ -1,5 +1,5 @@
+import { statOf } from '@weir/infra';
 import type { ProcessReport, ProcessSecond } from '../report/report.ts';
-import { processUse } from './processes.ts';
 
 const SECOND = 1_000;
 
@@ -39,7 +39,7 @@ export class ProcessWatch {
   #look(): void {
     const now = Date.now();
     for (const [name, pid] of this.#processes) {
-      const use = processUse(pid);
+      const use = statOf(pid);
       if (use === undefined) continue;
       const before = this.#before.get(name);
       this.#before.set(name, { cpu: use.cpuSeconds, at: now });

@@ -1,8 +1,8 @@
 import { errorMessage } from '@weir/flow';
+import { statOf } from '@weir/infra';
 import { modelOf } from '../fleet/models.ts';
 import { seeded, seedOf } from '../fleet/random.ts';
 import { Histogram } from '../measure/histogram.ts';
-import { processUse } from '../measure/processes.ts';
 import { classesOf, planConnections } from '../scenario/fleet-plan.ts';
 import type { DeviceClass } from '../scenario/schema.ts';
 import { TimeHeap } from './heap.ts';
@@ -199,7 +199,7 @@ class Worker {
       parts,
       connect: this.#connect.take(),
       slip: this.#slip.take(),
-      cpuSeconds: processUse(process.pid)?.cpuSeconds ?? 0,
+      cpuSeconds: statOf(process.pid)?.cpuSeconds ?? 0,
     };
   }
 

@@ -1,25 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryDisk } from '@weir/testkit';
-import { Spool } from './spool.ts';
-import type { SpoolEntry, SpoolOptions } from './types.ts';
+import { open } from './spool.fixture.ts';
+import type { Spool } from './spool.ts';
+import type { SpoolEntry } from './types.ts';
 
-const DIR = '/spool';
 const never = new AbortController().signal;
 
-function open(fs: MemoryDisk, more: Partial<SpoolOptions> = {}): Promise<Spool> {
-  return Spool.open({
-    dir: DIR,
-    maxBytes: 64_000,
-    segmentBytes: 4_000,
-    memoryBytes: 32_000,
-    whenFull: 'block',
-    saveMs: 1,
-    onFatal: (error) => assert.fail(error),
-    fs,
-    ...more,
-  });
-}
 /** A record of `count` readings as the intake makes it. */
 function append(spool: Spool, count: number, kind: SpoolEntry['kind'] = 'reading'): Promise<void> {
   const k = spool.counted() + count;
@@ -33,26 +20,26 @@ function append(spool: Spool, count: number, kind: SpoolEntry['kind'] = 'reading
 
 test('the count goes on over a restart and a crash, refused messages included', async () => {
   const disk = new MemoryDisk();
-  const spool = await open(disk);
+  const spool = await open({ fs: disk });
   assert.equal(spool.isNew, true);
   for (const count of [1, 5, 2]) await append(spool, count);
   await append(spool, 1, 'dead-letter');
   await append(spool, 0, 'event');
   assert.equal(spool.counted(), 9);
   // killed: nothing was saved but the records
-  const again = await open(disk);
+  const again = await open({ fs: disk });
   assert.equal(again.counted(), 9);
   assert.equal(again.isNew, false);
   await append(again, 3);
   await again.close();
-  const third = await open(disk);
+  const third = await open({ fs: disk });
   assert.equal(third.counted(), 12);
   await third.close();
 });
 
 test('the count goes on when every segment is delivered and gone', async () => {
   const disk = new MemoryDisk();
-  const spool = await open(disk);
+  const spool = await open({ fs: disk });
   for (let i = 0; i < 30; i++) await append(spool, 2);
   for (const name of ['kafka', 'rabbitmq'] as const) {
     const reader = spool.reader(name);
@@ -62,7 +49,7 @@ test('the count goes on when every segment is delivered and gone', async () => {
     }
   }
   await spool.close();
-  const empty = await open(disk);
+  const empty = await open({ fs: disk });
   assert.equal(empty.counted(), 60);
   assert.deepEqual(empty.reader('kafka').note, { last: 'kafka' });
   await empty.close();
@@ -70,13 +57,13 @@ test('the count goes on when every segment is delivered and gone', async () => {
 
 test('what the policy drops is known before it is gone, by position', async () => {
   const disk = new MemoryDisk();
-  const spool = await open(disk, { whenFull: 'drop-oldest' });
+  const spool = await open({ fs: disk, whenFull: 'drop-oldest' });
   for (let i = 0; i < 300; i++) {
     while (spool.state === 'blocked') await new Promise<void>((resolve) => spool.onFree(resolve));
     await append(spool, 3);
   }
   await spool.close();
-  const again = await open(disk, { whenFull: 'drop-oldest' });
+  const again = await open({ fs: disk, whenFull: 'drop-oldest' });
   const reader = again.reader('kafka');
   let counted = 0;
   let missing = 0;

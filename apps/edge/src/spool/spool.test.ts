@@ -2,25 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WeirError } from '@weir/flow';
 import { type Faults, faultFs, MemoryDisk, until } from '@weir/testkit';
-import { Spool } from './spool.ts';
-import type { CorruptBytes, DroppedRecords, SpoolEntry, SpoolOptions } from './types.ts';
+import { DIR, open } from './spool.fixture.ts';
+import type { Spool } from './spool.ts';
+import type { CorruptBytes, DroppedRecords, SpoolEntry } from './types.ts';
 
-const DIR = '/spool';
 const never = new AbortController().signal;
 const within = { deadlineMs: 10_000, everyMs: 1 };
 
-function open(options: Partial<SpoolOptions> & Pick<SpoolOptions, 'fs'>): Promise<Spool> {
-  return Spool.open({
-    dir: DIR,
-    maxBytes: 64_000,
-    segmentBytes: 4_000,
-    memoryBytes: 32_000,
-    whenFull: 'block',
-    saveMs: 1,
-    onFatal: (error) => assert.fail(error),
-    ...options,
-  });
-}
 const entry = (text: string, more: Partial<SpoolEntry> = {}): SpoolEntry => ({
   kind: 'reading',
   critical: false,

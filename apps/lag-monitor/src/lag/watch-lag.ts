@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LagSystem, LagVerdict } from '@weir/api';
-import { errorMessage, isTransient, WeirError } from '@weir/flow';
+import { errorMessage, every, isTransient, WeirError } from '@weir/flow';
 import type { Board, Standing } from './board.ts';
 import type { LagEvents } from './events.ts';
 import type { Round } from './measured.ts';
@@ -21,13 +21,10 @@ export async function watchLag(options: WatchLagOptions): Promise<void> {
   const { measures, everyMs, stopping, onJudged } = options;
   const systems = Object.keys(measures) as LagSystem[];
   const steps = systems.map((system) => measureOne(system, options));
-  while (!stopping.aborted) {
-    const since = performance.now();
+  await every(everyMs, stopping, async () => {
     const standings = await Promise.all(steps.map((step) => step()));
     onJudged(standings.flat());
-    const wait = Math.max(0, everyMs - (performance.now() - since));
-    await delay(wait, undefined, { signal: stopping }).catch(() => undefined);
-  }
+  });
 }
 
 function measureOne(system: LagSystem, options: WatchLagOptions): () => Promise<readonly Standing[]> {

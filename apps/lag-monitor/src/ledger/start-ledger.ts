@@ -1,9 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { archiveRetention } from '@weir/config';
 import { openAdmin } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
 import { isFenced } from '@weir/connect-timescale';
-import { isTransient, WeirError } from '@weir/flow';
+import { every, isTransient, WeirError } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
 import { archiveBucket, kafkaTopology } from '@weir/topology';
 import type { Act, Parts } from '../parts.ts';
@@ -89,13 +88,3 @@ export function startLedger(context: AppContext, parts: Parts): void {
 
 /** The bucket of the archive is made by whoever comes first, and that need not be before this. */
 const isNotYetMade = (error: unknown): boolean => error instanceof WeirError && error.code === 'WEIR_STATE';
-
-/** Runs `work` now and then, at least `ms` from begin to begin, until `signal` aborts. */
-async function every(ms: number, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    const began = performance.now();
-    await work();
-    const rest = Math.max(0, ms - (performance.now() - began));
-    await delay(rest, undefined, { signal }).catch(() => undefined); // the stop cuts it short
-  }
-}

@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Pressure } from '@weir/api';
 import { openBroadcast } from '@weir/connect-rabbitmq';
+import { every } from '@weir/flow';
 import { type AppContext, localUrl } from '@weir/lifecycle';
 import { APPS, type AppKind } from '@weir/pressure';
 import { APP_PORTS } from '@weir/topology';
@@ -37,15 +37,9 @@ export function watchPressure(context: AppContext): () => Pressure | null {
       ? { status: 503, body: { error: 'the apps have not been asked yet' } }
       : { status: 200, body: current };
   });
-  const run = async (): Promise<void> => {
-    while (!stopping.aborted) {
-      const began = performance.now();
-      await watch.measure();
-      const rest = Math.max(0, EVERY_MS - (performance.now() - began));
-      await delay(rest, undefined, { signal: stopping }).catch(() => undefined); // the stop cuts it short
-    }
-  };
-  const running = run().catch((error: unknown) => context.fatal('watching the pressure', error));
+  const running = every(EVERY_MS, stopping, () => watch.measure()).catch((error: unknown) =>
+    context.fatal('watching the pressure', error),
+  );
   context.onStop('settle', 'watching the pressure', () => running);
   context.onStop('close', 'broadcast of the pressure', () => broadcast.stop());
   return () => watch.current;
