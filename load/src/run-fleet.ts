@@ -11,7 +11,7 @@ import { ProcessWatch } from './measure/watch-processes.ts';
 import { type Second, type SentFleet, sendFleet } from './open/send.ts';
 import type { FleetReport, ProcessReport } from './report/report.ts';
 import { judge, parseThreshold } from './report/thresholds.ts';
-import { Curve, factorAt } from './scenario/curve.ts';
+import { factorAt } from './scenario/curve.ts';
 import { classesOf, connectionCount, deviceNames, type RunPlace } from './scenario/fleet-plan.ts';
 import type { DeviceClass, Scenario } from './scenario/schema.ts';
 import { readArchive } from './sinks/archive.ts';
@@ -58,12 +58,27 @@ export const offeredAt = (scenario: Scenario, ms: number): number =>
     ? 0
     : classesOf(scenario).reduce((sum, spec) => sum + spec.devices * spec.rate * factorAt(spec, ms), 0);
 
-const offered = (scenario: Scenario): number =>
-  classesOf(scenario).reduce(
-    (sum, spec) =>
-      sum + (spec.devices * spec.rate * new Curve(spec, scenario.duration).total * 1_000) / scenario.duration,
-    0,
-  );
+const SAMPLE_MS = 100;
+
+/** Readings a second that a scenario means between two times of the run, milliseconds. */
+function offeredBetween(scenario: Scenario, from: number, to: number): number {
+  const samples = Math.max(1, Math.round((to - from) / SAMPLE_MS));
+  const step = (to - from) / samples;
+  let sum = 0;
+  for (let i = 0; i < samples; i++) sum += offeredAt(scenario, from + (i + 0.5) * step);
+  return sum / samples;
+}
+
+/** What was sent and acknowledged a second between two times of the run, milliseconds. */
+function paceBetween(course: readonly Second[], from: number, to: number) {
+  const upTo = (ms: number): Second | undefined => course.findLast(({ at }) => at * 1_000 <= ms);
+  const first = upTo(from);
+  const last = upTo(to);
+  const length = (last?.at ?? 0) - (first?.at ?? 0);
+  const pace = (of: 'sent' | 'acknowledged'): number =>
+    length === 0 ? 0 : ((last?.counts[of] ?? 0) - (first?.counts[of] ?? 0)) / length;
+  return { sent: pace('sent'), acknowledged: pace('acknowledged') };
+}
 
 /** Runs a scenario, waits until the pipeline has all of it, and reads every far end. */
 export async function runFleet(options: FleetRunOptions): Promise<FleetReport> {
@@ -296,7 +311,8 @@ function reportOf(all: Measured): Omit<FleetReport, 'thresholds'> {
     0,
   );
   const lost = Object.values(found).map((sink) => sink.lost);
-  const length = Math.min(scenario.duration / 1_000, sent.seconds);
+  const from = scenario.warmUp < scenario.duration ? scenario.warmUp : 0;
+  const pace = paceBetween(sent.course, from, scenario.duration);
   return {
     version: 1,
     scenario: scenario.name,
@@ -316,9 +332,13 @@ function reportOf(all: Measured): Omit<FleetReport, 'thresholds'> {
     interrupted: sent.interrupted,
     devices: devices.length,
     connections: connectionCount(scenario),
-    offeredPerSecond: offered(scenario),
-    sentPerSecond: counts.sent / length,
-    acknowledgedPerSecond: counts.acknowledged / length,
+    offeredPerSecond: offeredBetween(scenario, from, scenario.duration),
+    sentPerSecond: pace.sent,
+    acknowledgedPerSecond: pace.acknowledged,
+    carriedPerSecond:
+      all.windowsAfter === null
+        ? null
+        : counts.acknowledged / (Math.min(scenario.duration / 1_000, sent.seconds) + all.windowsAfter),
     counts: {
       scheduled: counts.sent + counts.malformed + counts.oversized + counts.unsent,
       sent: counts.sent,

@@ -11,7 +11,7 @@ export interface Difference {
 }
 
 /** More of these is better. Of latencies, memory and what went wrong less is; of the rest it means nothing. */
-const MORE = /^(goodput|rate|acknowledged|.*\.acknowledged|.*\.found)$/;
+const MORE = /^(goodput|carried|rate|acknowledged|.*\.acknowledged|.*\.found)$/;
 const LESS =
   /(^|\.)(p[\d.]+|mean|max|lost|duplicates|foreign|missing|windows|archive)$|^(lost|unsent|sentLate|unacknowledged|refused|reconnects|failedDials|resent|rss.*|growth.*)$/;
 

@@ -131,6 +131,10 @@ export function reportHtml(report: FleetReport): string {
       `${count(report.acknowledgedPerSecond)}/s`,
       `acknowledged of ${count(report.offeredPerSecond)}/s meant`,
     ),
+    tile(
+      report.carriedPerSecond === null ? '–' : `${count(report.carriedPerSecond)}/s`,
+      'carried into windows',
+    ),
     tile(report.lost === null ? '–' : count(report.lost), 'lost of the acknowledged'),
     tile(p(report.ackMs), 'acknowledgement p99'),
     tile(p(report.freshMs.endToEnd), 'to TimescaleDB p99'),

@@ -32,6 +32,7 @@ export function madeReport(more: Partial<FleetReport> = {}, slower = 1): FleetRe
     offeredPerSecond: 1_000,
     sentPerSecond: 1_000,
     acknowledgedPerSecond: 1_000,
+    carriedPerSecond: 950,
     counts,
     lost: 0,
     sinks: {

@@ -57,8 +57,12 @@ export interface FleetReport {
   readonly connections: number;
   /** Readings a second that the schedule means, on average. */
   readonly offeredPerSecond: number;
+  /** Between warm-up and the end of the schedule. */
   readonly sentPerSecond: number;
+  /** Between warm-up and the end of the schedule. */
   readonly acknowledgedPerSecond: number;
+  /** From the first publish until all was in committed windows; null: not seen. */
+  readonly carriedPerSecond: number | null;
   readonly counts: {
     readonly scheduled: number;
     readonly sent: number;

@@ -60,6 +60,7 @@ export function figuresOf(report: WithoutVerdicts): Figures {
   put('offered', report.offeredPerSecond);
   put('rate', report.sentPerSecond);
   put('goodput', report.acknowledgedPerSecond);
+  put('carried', report.carriedPerSecond);
   put('settle.windows', report.settle.windows === null ? null : report.settle.windows * 1_000);
   put('settle.archive', report.settle.archive === null ? null : report.settle.archive * 1_000);
   latency(figures, 'ack', report.ackMs);

@@ -28,7 +28,7 @@ export function reportText(report: FleetReport, output: Output): string {
   const { counts, freshMs, settle } = report;
   const sinks = Object.entries(report.sinks);
   const lines = [
-    `${report.scenario}: ${number(report.devices)} devices on ${number(report.connections)} connections, ${number(report.offeredPerSecond)} readings/s meant, ${number(report.sentPerSecond)}/s sent, ${number(report.acknowledgedPerSecond)}/s acknowledged; ${seconds(report.seconds * 1_000)}, seed ${report.seed}`,
+    `${report.scenario}: ${number(report.devices)} devices on ${number(report.connections)} connections, ${number(report.offeredPerSecond)} readings/s meant, ${number(report.sentPerSecond)}/s sent, ${number(report.acknowledgedPerSecond)}/s acknowledged${report.carriedPerSecond === null ? '' : `, ${number(report.carriedPerSecond)}/s carried into windows`}; ${seconds(report.seconds * 1_000)}, seed ${report.seed}`,
     `${number(counts.scheduled)} scheduled, ${number(counts.sent)} sent (${number(counts.sentLate)} late, ${number(counts.sentTwice)} twice, ${number(counts.resent)} again after a reconnect), ${number(counts.acknowledged)} acknowledged, ${number(counts.unacknowledged)} not, ${number(counts.unsent)} unsent`,
     `${number(counts.dialed)} dialed, ${number(counts.reconnects)} connections lost, ${number(counts.failedDials)} failed, ${number(counts.refused)} refused; ${number(counts.malformed)} malformed, ${number(counts.oversized)} oversized`,
     '',
