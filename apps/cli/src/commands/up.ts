@@ -10,6 +10,8 @@ import { wholeWithin } from '../duration.ts';
 import { Output, type Terminal } from '../output.ts';
 import { configFile, dataFolder, ROOT } from '../paths.ts';
 import { Progress } from '../progress.ts';
+import { appInstances } from '../supervise/apps.ts';
+import { requireReachable } from '../supervise/blocked-ports.ts';
 import { collectView } from '../supervise/collect.ts';
 import { readRun } from '../supervise/run-file.ts';
 import { LiveScreen, renderLine, renderScreen } from '../supervise/screen.ts';
@@ -28,6 +30,13 @@ const LINE_MS = 10_000;
 const START_MS = 20 * 60_000;
 
 const edgesOf = ({ edges }: UpOptions): number => wholeWithin('--edges', edges, 1, MAX_EDGES);
+
+/** @throws WeirError WEIR_CONFIG_INVALID */
+function checkConfig(options: UpOptions): void {
+  const file = configFile();
+  const { ports } = loadConfig(file === undefined ? {} : { file });
+  requireReachable(appInstances(edgesOf(options), dataFolder(options.data), ports.offset), ports.offset);
+}
 
 /** Shows the figures until `until` resolves. */
 async function watch(terminal: Terminal, supervisor: Supervisor, until: Promise<void>): Promise<void> {
@@ -48,6 +57,7 @@ async function watch(terminal: Terminal, supervisor: Supervisor, until: Promise<
 }
 
 async function foreground(terminal: Terminal, options: UpOptions): Promise<void> {
+  checkConfig(options);
   const progress = new Progress(terminal);
   const supervisor = new Supervisor({
     dataDir: dataFolder(options.data),
@@ -119,8 +129,7 @@ async function detached(terminal: Terminal, options: UpOptions): Promise<void> {
     await show();
     return;
   }
-  const file = configFile();
-  loadConfig(file === undefined ? {} : { file }); // A mistake is told here, before anything is started.
+  checkConfig(options); // A mistake is told here, before anything is started.
   const logs = join(folder, 'logs');
   mkdirSync(logs, { recursive: true });
   const logFile = join(logs, 'supervisor.log');
