@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { WeirError } from '@weir/flow';
 import { APP_PORTS, type AppName, appArguments, appVariables, PORTS } from '@weir/topology';
 
@@ -10,6 +11,8 @@ import { until } from './until.ts';
 const READY_MS = 30_000;
 /** An app promises to drain within 15 s. */
 const STOP_MS = 20_000;
+/** Longest wait for the last lines of a process that has ended. */
+const LAST_WORDS_MS = 1_000;
 const KEPT_LINES = 5_000;
 const SHOWN_LINES = 60;
 
@@ -29,7 +32,7 @@ export interface SpawnedApp {
   kill(signal: NodeJS.Signals): Promise<void>;
   /** SIGTERM, then the exit status; throws when the app has not ended after 20 s. */
   stop(): Promise<ExitStatus>;
-  /** Resolves when the process ends, however that happens. */
+  /** Resolves when the process has ended, however that happened, and all that it said is in `logs`. */
   exited(): Promise<ExitStatus>;
   /** Starts it again after it ended, with the same environment plus `env`, and waits for `/readyz`. */
   restart(env?: Readonly<Record<string, string>>): Promise<void>;
@@ -57,7 +60,7 @@ export async function spawnApp(
 ): Promise<SpawnedApp> {
   const logs: string[] = [];
   let environment = env;
-  let child = launch(name, environment, logs);
+  let { child, closed } = launch(name, environment, logs);
   const url = `http://127.0.0.1:${PORTS[APP_PORTS[name]] + Number(env.WEIR_PORTS__OFFSET ?? 0)}`;
 
   const running = () => child.exitCode === null && child.signalCode === null;
@@ -73,6 +76,7 @@ export async function spawnApp(
     },
     async exited() {
       if (running()) await once(child, 'exit');
+      await Promise.race([closed, delay(LAST_WORDS_MS)]);
       return status();
     },
     async kill(signal) {
@@ -81,20 +85,20 @@ export async function spawnApp(
       if (signal === 'SIGKILL') await app.exited();
     },
     async stop() {
-      if (!running()) return status();
+      if (!running()) return app.exited();
       child.kill('SIGTERM');
       await until(() => !running(), { deadlineMs: STOP_MS, what: `${name} to end after SIGTERM` }).catch(
         (error) => {
           throw new WeirError('WEIR_TIMEOUT', 'fatal', `${(error as Error).message}\n${tail()}`, error);
         },
       );
-      return status();
+      return app.exited();
     },
     async restart(more = {}) {
       if (running()) throw new WeirError('WEIR_STATE', 'fatal', `${name} still runs: stop or kill it first.`);
       environment = { ...environment, ...more };
       logs.push(`--- ${name} starts again`);
-      child = launch(name, environment, logs);
+      ({ child, closed } = launch(name, environment, logs));
       await app.ready();
     },
     async ready(deadlineMs = options.readyMs ?? READY_MS) {
@@ -110,6 +114,7 @@ export async function spawnApp(
         (error: Error) => error,
       );
       if (failure === undefined && running()) return;
+      if (!running()) await app.exited();
       const how = running()
         ? `is not ready after ${deadlineMs} ms: ${last}`
         : `ended: ${JSON.stringify(status())}`;
@@ -131,7 +136,13 @@ export async function spawnApp(
   return app;
 }
 
-function launch(name: AppName, env: Readonly<Record<string, string>>, logs: string[]): ChildProcess {
+interface Launched {
+  readonly child: ChildProcess;
+  /** Resolves when its last line is among the logs; a process that it started may hold them open beyond its end. */
+  readonly closed: Promise<void>;
+}
+
+function launch(name: AppName, env: Readonly<Record<string, string>>, logs: string[]): Launched {
   // Only what the test gives and what a program needs to run: a WEIR_ variable of the caller must not leak in.
   const own = Object.entries(process.env).filter(
     ([key]) => !key.startsWith('WEIR_') && key !== 'NODE_TEST_CONTEXT',
@@ -151,5 +162,5 @@ function launch(name: AppName, env: Readonly<Record<string, string>>, logs: stri
       if (logs.length > KEPT_LINES) logs.splice(0, logs.length - KEPT_LINES);
     });
   }
-  return child;
+  return { child, closed: new Promise((resolve) => child.once('close', () => resolve())) };
 }
