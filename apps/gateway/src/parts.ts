@@ -9,7 +9,7 @@ import {
 } from '@weir/connect-rabbitmq';
 import { type Cache, openCache } from '@weir/connect-redis';
 import { openAlertQueries, openDatabase, openQueries } from '@weir/connect-timescale';
-import { type AppContext, localUrl } from '@weir/lifecycle';
+import { type AppContext, localUrl, namedUrls } from '@weir/lifecycle';
 import { kafkaTopology, type PortName, QUEUES } from '@weir/topology';
 import { groupings } from '@weir/windows';
 import { CommandDesk } from './commands/desk.ts';
@@ -84,6 +84,8 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
   });
 
   const app = (port: PortName) => (signal: AbortSignal) => viewApp(localUrl(context, port), signal);
+  const named = namedUrls(context, 'edge') ?? [];
+  const edges = named.length > 0 ? named : [localUrl(context, 'edgeHttp')];
   const kafka = async (): Promise<KafkaView> => {
     // Committed offsets are read before end offsets inside groupLag, so that lag is never negative.
     const readings = topology.readings.name;
@@ -119,7 +121,7 @@ export function openParts(context: AppContext, hub: LiveHub, events: Events): Pa
       broadcast.start();
     },
     sources: {
-      edge: app('edgeHttp'),
+      edges: edges.map((url) => ({ url, ask: (signal) => viewApp(url, signal) })),
       aggregator: app('aggregatorHttp'),
       archiver: app('archiverHttp'),
       alerter: app('alerterHttp'),

@@ -43,6 +43,17 @@ export const stage = z
 export type Stage = z.output<typeof stage>;
 
 const count = z.number().nullable();
+const edge = z
+  .object({
+    url: z.string().describe('Where it answers'),
+    state: stageState,
+    detail: z.string().describe('One sentence saying why it is in its state'),
+    readingsPerSecond: count,
+    acknowledgedPerSecond: count,
+    acknowledged: count.describe('Readings acknowledged since it started'),
+    connections: count.describe('MQTT connections'),
+  })
+  .meta({ id: 'EdgeStatus' });
 export const status = z
   .object({
     at: instant.describe('When these figures were collected'),
@@ -65,6 +76,7 @@ export const status = z
       liveClients: count.describe('WebSocket clients of this gateway'),
     }),
     stages: z.array(stage),
+    edges: z.array(edge).describe('Each edge that is known; the figures are their sums'),
     doors: z
       .object({ mqtt: z.number().int(), http: z.number().int() })
       .describe('Ports of the edge to which devices publish'),

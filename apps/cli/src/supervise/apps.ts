@@ -32,6 +32,8 @@ const APPS: readonly (AppSpec & { readonly name: AppName })[] = [
   { name: 'gateway', port: APP_PORTS.gateway, doors: [], stopRank: 2 },
 ];
 
+/** Who asks the other apps how they fare. */
+const ASKING: ReadonlySet<AppName> = new Set(['lag-monitor', 'gateway']);
 const WATCHED: ReadonlySet<AppName> = new Set(['edge', 'aggregator', 'archiver', 'alerter']);
 
 /**
@@ -58,12 +60,12 @@ export function appInstances(edges: number, dataDir: string, portOffset: number)
   });
   const watched = watchedApps([edge, ...more, ...others], portOffset);
   const rest = others.map((one) =>
-    one.app === 'lag-monitor' && more.length > 0 ? { ...one, settings: watched } : one,
+    ASKING.has(one.app) && more.length > 0 ? { ...one, settings: watched } : one,
   );
   return [edge, ...more, ...rest];
 }
 
-/** Whom the lag monitor asks how they fare; of itself it knows one process of each app. */
+/** Whom lag monitor and gateway ask how they fare; of themselves they know one process of each app. */
 function watchedApps(
   instances: readonly AppInstance[],
   portOffset: number,

@@ -26,7 +26,7 @@ function run(over: Partial<Run> = {}): Run {
     ...over,
   };
 }
-const NOBODY = { figures: null, bottleneck: null };
+const NOBODY = { figures: null, edges: [], bottleneck: null };
 const redis = { name: 'redis', title: 'Redis', state: 'ready', detail: '', pid: 7, ports: [7379] };
 const figures = {
   readingsPerSecond: 201,
@@ -46,7 +46,7 @@ const figures = {
 
 test('the screen shows states, addresses with the port offset, figures and restarts', () => {
   const text = renderScreen(
-    viewOf(run(), [redis], { figures, bottleneck: null }),
+    viewOf(run(), [redis], { ...NOBODY, figures }),
     output,
     Date.parse(startedAt) + 65_000,
   ).join('\n');
@@ -59,13 +59,31 @@ test('the screen shows states, addresses with the port offset, figures and resta
   assert.match(text, /lag +aggregator 0, archiver – records/, 'unknown is not zero');
 });
 
+test('of several edges each has a line, with what is wrong with it', () => {
+  const edge = {
+    ...{ url: 'http://127.0.0.1:9081', state: 'ok' as const, detail: 'Takes readings in.' },
+    ...{ readingsPerSecond: 120, acknowledgedPerSecond: 120, acknowledged: 5_000, connections: 60 },
+  };
+  const away = {
+    ...edge,
+    url: 'http://127.0.0.1:9201',
+    state: 'down' as const,
+    detail: 'It does not answer.',
+  };
+  const shown = (edges: (typeof edge | typeof away)[]): string =>
+    renderScreen(viewOf(run(), [redis], { ...NOBODY, figures, edges }), output).join('\n');
+  assert.doesNotMatch(shown([edge]), /edge at/);
+  assert.match(shown([edge, away]), /edge at 127\.0\.0\.1:9081 +120\/s in, 60 connections\n/);
+  assert.match(shown([edge, away]), /edge at 127\.0\.0\.1:9201 +down: It does not answer\./);
+});
+
 test('the screen names the hop that holds the others back', () => {
   const bottleneck = {
     hop: 'timescale' as const,
     since: startedAt,
     why: 'rule 3: it waits 95 % of the time',
   };
-  const view = viewOf(run(), [redis], { figures, bottleneck });
+  const view = viewOf(run(), [redis], { ...NOBODY, figures, bottleneck });
   const text = renderScreen(view, output, Date.parse(startedAt) + 12_000).join('\n');
   assert.match(text, /held back by +timescale for 12\.0 s: rule 3: it waits 95 % of the time/);
   assert.match(renderLine(view), /held back by timescale/);

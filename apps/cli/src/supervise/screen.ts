@@ -19,7 +19,10 @@ const rate = (value: number | null | undefined): string =>
 const count = (value: number | null | undefined): string =>
   value === null || value === undefined ? '–' : number(value);
 
-function figureRows({ figures, bottleneck }: View, now: number): readonly (readonly [string, string])[] {
+function figureRows(
+  { figures, edges, bottleneck }: View,
+  now: number,
+): readonly (readonly [string, string])[] {
   return [
     ['readings in', rate(figures?.readingsPerSecond)],
     ['acknowledged', `${rate(figures?.acknowledgedPerSecond)}, ${count(figures?.acknowledged)} in all`],
@@ -40,6 +43,15 @@ function figureRows({ figures, bottleneck }: View, now: number): readonly (reado
           ] as const,
         ]),
     ['connections', `${count(figures?.connections)} MQTT, ${count(figures?.liveClients)} live`],
+    ...(edges.length < 2 ? [] : edges).map(
+      ({ url, state, detail, readingsPerSecond, connections }) =>
+        [
+          `edge at ${new URL(url).host}`,
+          state === 'ok'
+            ? `${rate(readingsPerSecond)} in, ${count(connections)} connections`
+            : `${state}: ${detail}`,
+        ] as const,
+    ),
   ];
 }
 

@@ -21,6 +21,8 @@ export interface View {
   readonly addresses: Readonly<Record<string, string>>;
   /** Of the gateway; null while it does not answer. */
   readonly figures: Status['figures'] | null;
+  /** Each edge, as the gateway sees it; empty while it does not answer. */
+  readonly edges: Status['edges'];
   /** The hop that holds the others back, and since when; null: none, or nobody knows. */
   readonly bottleneck: Pressure['bottleneck'];
 }
@@ -55,20 +57,23 @@ async function ask<T>(portOffset: number, path: string): Promise<T | null> {
   }
 }
 
+/** What the gateway knows. */
+export type Said = Pick<View, 'figures' | 'edges' | 'bottleneck'>;
+
 /** The gateway's own figures, and the bottleneck that it knows of. */
-export async function readFigures(portOffset: number): Promise<Pick<View, 'figures' | 'bottleneck'>> {
+export async function readFigures(portOffset: number): Promise<Said> {
   const [status, pressure] = await Promise.all([
     ask<Status>(portOffset, '/status'),
     ask<Pressure>(portOffset, '/pressure'),
   ]);
-  return { figures: status?.figures ?? null, bottleneck: pressure?.bottleneck ?? null };
+  return {
+    figures: status?.figures ?? null,
+    edges: status?.edges ?? [],
+    bottleneck: pressure?.bottleneck ?? null,
+  };
 }
 
-export function viewOf(
-  run: Run,
-  servers: readonly ServerLine[],
-  said: Pick<View, 'figures' | 'bottleneck'>,
-): View {
+export function viewOf(run: Run, servers: readonly ServerLine[], said: Said): View {
   const whole =
     servers.every(({ state }) => state === 'ready') && run.apps.every(({ state }) => state === 'ready');
   return {
@@ -90,5 +95,6 @@ export const STOPPED: View = {
   apps: [],
   addresses: {},
   figures: null,
+  edges: [],
   bottleneck: null,
 };

@@ -13,11 +13,17 @@ const view = (page: string, missing: string[] = []): Probe<AppView> => ({
 });
 const away = { ok: false, why: 'nothing listens on its port' } as const;
 
+const edge = (lines: string, url = 'http://a:8081') => ({
+  url,
+  said: view(`# TYPE weir_ledger_readings_total counter\n${lines}`),
+});
+const noEdge = { url: 'http://a:8081', said: away };
+
 function snapshot(at: number, edgeLines: string, more: Partial<Snapshot> = {}): Reading {
   const group = { lag: 0, worst: null };
   const made: Snapshot = {
     at,
-    edge: view(`# TYPE weir_ledger_readings_total counter\n${edgeLines}`),
+    edges: [edge(edgeLines)],
     aggregator: view('# TYPE weir_windows_written_total counter\n'),
     archiver: view(''),
     alerter: view(''),
@@ -33,7 +39,7 @@ function snapshot(at: number, edgeLines: string, more: Partial<Snapshot> = {}): 
     live: { clients: 0, connected: true, delivered: 0 },
     ...more,
   };
-  return { at, snapshot: made, numbers: numbersOf(made) };
+  return { at, snapshot: made, ...numbersOf(made) };
 }
 const accepted = (n: number) =>
   `weir_ledger_readings_total{app="edge",hop="edge",outcome="stored",reason=""} ${n}\n`;
@@ -65,7 +71,7 @@ test('a rate is growth over time, and unknown after a restart, a gap or an absen
   assert.equal(rateOf('accepted', b, null), null);
   assert.equal(rateOf('accepted', a, b), null, 'time went back');
   assert.equal(rateOf('accepted', snapshot(3_000, accepted(5)), a), null, 'the counter began anew');
-  assert.equal(rateOf('accepted', snapshot(3_000, '', { edge: away }), a), null);
+  assert.equal(rateOf('accepted', snapshot(3_000, '', { edges: [noEdge] }), a), null);
 });
 
 test('everything well', () => {
@@ -78,12 +84,48 @@ test('everything well', () => {
 });
 
 test('the edge is away: it is down, what only it knows is unknown, its figures are not zero', () => {
-  const reading = snapshot(1_000, '', { edge: away });
+  const reading = snapshot(1_000, '', { edges: [noEdge] });
   assert.equal(stageOf(reading, 'edge').state, 'down');
   assert.equal(stageOf(reading, 'devices').state, 'unknown');
   assert.equal(stageOf(reading, 'spool').state, 'unknown');
   assert.equal(drawStatus(reading, null).figures.acknowledged, null);
   assert.equal(drawStatus(reading, null).state, 'down');
+});
+
+test('of several edges each is shown, and the figures are their sums', () => {
+  const two = (at: number, a: number, b: number | null): Reading =>
+    snapshot(at, '', {
+      edges: [
+        edge(accepted(a)),
+        b === null ? { ...noEdge, url: 'http://b:8201' } : edge(accepted(b), 'http://b:8201'),
+      ],
+    });
+  const before = two(1_000, 100, 1_000);
+  const well = drawStatus(two(3_000, 300, 1_100), before);
+  assert.deepEqual([well.figures.readingsPerSecond, well.figures.acknowledged], [150, 1_400]);
+  assert.deepEqual(
+    well.edges.map(({ url, state, readingsPerSecond, acknowledged }) => [
+      ...[url, state, readingsPerSecond, acknowledged],
+    ]),
+    [
+      ['http://a:8081', 'ok', 100, 300],
+      ['http://b:8201', 'ok', 50, 1_100],
+    ],
+  );
+  const one = two(5_000, 500, null);
+  const said = drawStatus(one, two(3_000, 300, 1_100));
+  assert.deepEqual([said.figures.readingsPerSecond, said.state], [100, 'degraded']);
+  assert.deepEqual(
+    said.edges.map(({ state }) => state),
+    ['ok', 'down'],
+  );
+  assert.equal(
+    stageOf(one, 'edge').detail,
+    'The edge at http://b:8201 does not answer: nothing listens on its port.',
+  );
+  const back = drawStatus(two(7_000, 700, 5_000), one);
+  assert.equal(back.figures.readingsPerSecond, 100, 'what it counted meanwhile is no rate');
+  assert.equal(stageOf(snapshot(1, '', { edges: [noEdge, noEdge] }), 'edge').state, 'down');
 });
 
 test('a full spool is down, one that keeps for a broker is degraded', () => {

@@ -1,5 +1,5 @@
 import type { Figure, Stage, StageState, Status } from '@weir/api';
-import { type NumberName, type Numbers, rateOf } from './numbers.ts';
+import { type EdgeNumbers, type NumberName, type Numbers, rateOf } from './numbers.ts';
 import type { AppView, Probe } from './probe.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -8,6 +8,8 @@ export interface Reading {
   readonly at: number;
   readonly snapshot: Snapshot;
   readonly numbers: Numbers;
+  /** Of each edge of the snapshot. */
+  readonly edges: readonly EdgeNumbers[];
 }
 
 /** The status without what is known from the configuration alone. */
@@ -68,7 +70,8 @@ function held({ archiveOldest }: Numbers): Verdict | false {
 export function drawStatus(now: Reading, before: Reading | null): Picture {
   const { snapshot, numbers } = now;
   const rate = (name: NumberName): number | null => rateOf(name, now, before);
-  const stages = drawStages(snapshot, numbers, rate);
+  const edges = drawEdges(now, before);
+  const stages = drawStages(snapshot, numbers, edges, rate);
   const deadLetters = numbers.openLetters ?? addKnown(numbers.kafkaDeadLetters, numbers.queueDeadLetters);
   return {
     at: new Date(now.snapshot.at).toISOString(),
@@ -89,21 +92,56 @@ export function drawStatus(now: Reading, before: Reading | null): Picture {
       liveClients: snapshot.live.clients,
     },
     stages,
+    edges,
   };
 }
 
-function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number | null): Stage[] {
-  const edge = judge(
-    s.edge,
-    'The edge',
-    [
-      unready(s.edge),
-      n.spoolState === 2 && degraded('The spool is full: devices wait for their acknowledgement.'),
-    ],
-    'Takes readings in and acknowledges them after the fsync.',
-  );
+function drawEdges({ at, snapshot, edges, numbers }: Reading, before: Reading | null): Status['edges'] {
+  return snapshot.edges.map(({ url, said }, i) => {
+    const own = edges[i] as EdgeNumbers;
+    const one = before?.edges[i];
+    const rate = (name: keyof EdgeNumbers): number | null =>
+      before === null || one === undefined
+        ? null
+        : rateOf(name, { at, numbers, edges: [own] }, { ...before, edges: [one] });
+    return {
+      url,
+      ...judge(
+        said,
+        snapshot.edges.length === 1 ? 'The edge' : `The edge at ${url}`,
+        [
+          unready(said),
+          own.spoolState === 2 && degraded('The spool is full: devices wait for their acknowledgement.'),
+        ],
+        'Takes readings in and acknowledges them after the fsync.',
+      ),
+      readingsPerSecond: rate('accepted'),
+      acknowledgedPerSecond: rate('acknowledged'),
+      acknowledged: own.acknowledged,
+      connections: own.connections,
+    };
+  });
+}
+
+/** One verdict over all edges: as long as one answers, what the others lack is no more than degraded. */
+function edgeVerdict(edges: Status['edges']): Verdict {
+  const [first] = edges as [Status['edges'][number]];
+  const { state, detail } =
+    edges.find((edge) => edge.state === 'down') ?? edges.find((edge) => edge.state !== 'ok') ?? first;
+  if (state !== 'down' || edges.every((edge) => edge.state === 'down')) return { state, detail };
+  return degraded(detail);
+}
+
+function drawStages(
+  s: Snapshot,
+  n: Numbers,
+  edges: Status['edges'],
+  rate: (name: NumberName) => number | null,
+): Stage[] {
   const asksEdge = (verdict: Verdict): Verdict =>
-    s.edge.ok ? verdict : { state: 'unknown', detail: 'Only the edge knows, and it does not answer.' };
+    s.edges.some(({ said }) => said.ok)
+      ? verdict
+      : { state: 'unknown', detail: 'Only the edge knows, and it does not answer.' };
   const share =
     n.spoolUsed !== null && n.spoolLimit !== null && n.spoolLimit > 0 ? n.spoolUsed / n.spoolLimit : null;
   const stages: (Omit<Stage, 'state' | 'detail'> & { verdict: Verdict })[] = [
@@ -120,7 +158,7 @@ function drawStages(s: Snapshot, n: Numbers, rate: (name: NumberName) => number 
     {
       id: 'edge',
       name: 'Edge',
-      verdict: edge,
+      verdict: edgeVerdict(edges),
       rate: rate('acknowledged'),
       rateUnit: 'acks/s',
       figures: [

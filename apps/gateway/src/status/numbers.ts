@@ -3,11 +3,8 @@ import type { MetricsPage } from '@weir/observe';
 import type { Probe } from './probe.ts';
 import type { Snapshot } from './snapshot.ts';
 
-/**
- * Every number of a snapshot under one name; null where it is not known. Counters count from the start of their
- * app; `rates` turns two of these into what happens per second. Metric names of the apps are spelled here alone.
- */
-export interface Numbers {
+/** What edges say. */
+export interface EdgeNumbers {
   readonly accepted: number | null;
   readonly acknowledged: number | null;
   readonly edgeBuried: number | null;
@@ -25,6 +22,13 @@ export interface Numbers {
   readonly behindRabbitmq: number | null;
   readonly toKafka: number | null;
   readonly toRabbitmq: number | null;
+}
+
+/**
+ * Every number of a snapshot under one name; null where it is not known. Counters count from the start of their
+ * app; `rates` turns two of these into what happens per second. Metric names of the apps are spelled here alone.
+ */
+export interface Numbers extends EdgeNumbers {
   readonly kafkaWritten: number | null;
   readonly kafkaDeadLetters: number | null;
   readonly lag: number | null;
@@ -58,16 +62,10 @@ export type NumberName = keyof Numbers;
 
 const LEDGER = 'weir_ledger_readings_total';
 
-export function numbersOf(snapshot: Snapshot): Numbers {
-  const edge = page(snapshot.edge);
-  const aggregator = page(snapshot.aggregator);
-  const archiver = page(snapshot.archiver);
-  const alerter = page(snapshot.alerter);
-  const letters = page(snapshot.deadLetters);
-  const kafka = snapshot.kafka.ok ? snapshot.kafka.value : null;
-  const queues = snapshot.rabbitmq.ok ? snapshot.rabbitmq.value : null;
-  const ledger = (from: MetricsPage | null, labels: Record<string, string>) =>
-    from?.sum(LEDGER, labels) ?? null;
+const ledger = (from: MetricsPage | null, labels: Record<string, string>): number | null =>
+  from?.sum(LEDGER, labels) ?? null;
+
+function edgeNumbers(edge: MetricsPage | null): EdgeNumbers {
   return {
     accepted: ledger(edge, { hop: 'edge' }),
     acknowledged: ledger(edge, { hop: 'edge', outcome: 'stored' }),
@@ -83,6 +81,40 @@ export function numbersOf(snapshot: Snapshot): Numbers {
     behindRabbitmq: edge?.sum('weir_spool_behind_records', { destination: 'rabbitmq' }) ?? null,
     toKafka: ledger(edge, { hop: 'forward-kafka', outcome: 'stored' }),
     toRabbitmq: ledger(edge, { hop: 'forward-rabbitmq', outcome: 'stored' }),
+  };
+}
+
+/** Of all edges that answer: sums, and the worst of the states. */
+function together(edges: readonly EdgeNumbers[]): EdgeNumbers {
+  const known = (name: keyof EdgeNumbers): number[] => edges.flatMap((edge) => edge[name] ?? []);
+  const all = Object.keys(edgeNumbers(null)) as (keyof EdgeNumbers)[];
+  return Object.fromEntries(
+    all.map((name) => {
+      const values = known(name);
+      if (values.length === 0) return [name, null];
+      return [name, STATES.has(name) ? Math.max(...values) : values.reduce((sum, value) => sum + value, 0)];
+    }),
+  ) as unknown as EdgeNumbers;
+}
+const STATES: ReadonlySet<keyof EdgeNumbers> = new Set(['spoolState', 'kafkaHeld', 'rabbitmqHeld']);
+
+/** All numbers of a snapshot, and those of each edge in the order of the snapshot. */
+export function numbersOf(snapshot: Snapshot): {
+  readonly numbers: Numbers;
+  readonly edges: readonly EdgeNumbers[];
+} {
+  const edges = snapshot.edges.map(({ said }) => edgeNumbers(page(said)));
+  return { numbers: { ...together(edges), ...otherNumbers(snapshot) }, edges };
+}
+
+function otherNumbers(snapshot: Snapshot): Omit<Numbers, keyof EdgeNumbers> {
+  const aggregator = page(snapshot.aggregator);
+  const archiver = page(snapshot.archiver);
+  const alerter = page(snapshot.alerter);
+  const letters = page(snapshot.deadLetters);
+  const kafka = snapshot.kafka.ok ? snapshot.kafka.value : null;
+  const queues = snapshot.rabbitmq.ok ? snapshot.rabbitmq.value : null;
+  return {
     kafkaWritten: kafka?.written ?? null,
     kafkaDeadLetters: kafka?.deadLetters ?? null,
     lag: kafka?.aggregator.lag ?? null,
@@ -135,17 +167,21 @@ function total(queues: readonly QueueDepth[], wanted: (queue: QueueDepth) => boo
   return sum;
 }
 
+interface Counted extends ReturnType<typeof numbersOf> {
+  /** Milliseconds of a monotonic clock. */
+  readonly at: number;
+}
+
 /**
  * How much `name` grew per second from `before` to `now`; null when one of them is unknown, or when the counter went
- * back because its app was started anew.
+ * back because its app was started anew. Of edges it is the sum over those whose growth is known.
  */
-export function rateOf(
-  name: NumberName,
-  now: { readonly at: number; readonly numbers: Numbers },
-  before: { readonly at: number; readonly numbers: Numbers } | null,
-): number | null {
-  const a = before?.numbers[name] ?? null;
-  const b = now.numbers[name];
-  if (before === null || a === null || b === null || b < a || now.at <= before.at) return null;
-  return ((b - a) * 1_000) / (now.at - before.at);
+export function rateOf(name: NumberName, now: Counted, before: Counted | null): number | null {
+  if (before === null || now.at <= before.at) return null;
+  const growth = (a: number | null | undefined, b: number | null | undefined): number | null =>
+    a == null || b == null || b < a ? null : ((b - a) * 1_000) / (now.at - before.at);
+  if (!(name in (now.edges[0] ?? {}))) return growth(before.numbers[name], now.numbers[name]);
+  const ofEdge = name as keyof EdgeNumbers;
+  const known = now.edges.flatMap((edge, i) => growth(before.edges[i]?.[ofEdge], edge[ofEdge]) ?? []);
+  return known.length === 0 ? null : known.reduce((sum, rate) => sum + rate, 0);
 }

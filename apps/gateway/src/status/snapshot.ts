@@ -24,7 +24,8 @@ export interface DatabaseView {
 export interface Snapshot {
   /** Epoch milliseconds. */
   readonly at: number;
-  readonly edge: Probe<AppView>;
+  /** In the same order every time; at least one. */
+  readonly edges: readonly { readonly url: string; readonly said: Probe<AppView> }[];
   readonly aggregator: Probe<AppView>;
   readonly archiver: Probe<AppView>;
   readonly alerter: Probe<AppView>;

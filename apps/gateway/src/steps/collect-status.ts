@@ -7,7 +7,7 @@ import type { DatabaseView, GroupView, KafkaView, Snapshot } from '../status/sna
 
 /** How each part is asked; every function may reject. */
 export interface Sources {
-  edge(signal: AbortSignal): Promise<AppView>;
+  readonly edges: readonly { readonly url: string; ask(signal: AbortSignal): Promise<AppView> }[];
   aggregator(signal: AbortSignal): Promise<AppView>;
   archiver(signal: AbortSignal): Promise<AppView>;
   alerter(signal: AbortSignal): Promise<AppView>;
@@ -60,9 +60,11 @@ export function collectStatus({
     probe(deadlineMs, work, (error) => onFailure(part, error));
 
   const collect = async (): Promise<void> => {
-    const [edge, aggregator, archiver, alerter, deadLetters, kafka, rabbitmq, timescale, minio] =
+    const [edges, aggregator, archiver, alerter, deadLetters, kafka, rabbitmq, timescale, minio] =
       await Promise.all([
-        ask('edge', sources.edge),
+        Promise.all(
+          sources.edges.map(async ({ url, ask: work }) => ({ url, said: await ask('edge', work) })),
+        ),
         ask('aggregator', sources.aggregator),
         ask('archiver', sources.archiver),
         ask('alerter', sources.alerter),
@@ -75,7 +77,7 @@ export function collectStatus({
     const at = performance.now();
     const snapshot: Snapshot = {
       at: Date.now(),
-      edge,
+      edges,
       aggregator,
       archiver,
       alerter,
@@ -87,7 +89,7 @@ export function collectStatus({
       cache: sources.cache(),
       live: sources.live(),
     };
-    const reading: Reading = { at, snapshot, numbers: numbersOf(snapshot) };
+    const reading: Reading = { at, snapshot, ...numbersOf(snapshot) };
     // After a pause the time before is long ago, and its average would be told as what happens now.
     const before = latest !== null && at - latest.reading.at <= 5 * everyMs ? latest.reading : null;
     latest = { reading, status: { ...drawStatus(reading, before), doors } };

@@ -1,7 +1,7 @@
 import type { Pressure } from '@weir/api';
 import { openBroadcast } from '@weir/connect-rabbitmq';
 import { every } from '@weir/flow';
-import { type AppContext, localUrl } from '@weir/lifecycle';
+import { type AppContext, localUrl, namedUrls } from '@weir/lifecycle';
 import { APPS, type AppKind } from '@weir/pressure';
 import { APP_PORTS } from '@weir/topology';
 import { PressureEvents } from './events.ts';
@@ -47,9 +47,7 @@ export function watchPressure(context: AppContext): () => Pressure | null {
 
 /** Where the apps answer: as the settings say, else one of each kind beside this process. */
 export function addresses(context: AppContext): { app: AppKind; url: string }[] {
-  const named = context.config.lagMonitor.apps.map((one) => {
-    const [app, url] = one.split('=', 2) as [AppKind, string];
-    return { app, url: url.replace(/\/$/, '') };
-  });
-  return named.length > 0 ? named : APPS.map((app) => ({ app, url: localUrl(context, APP_PORTS[app]) }));
+  return APPS.flatMap((app) =>
+    (namedUrls(context, app) ?? [localUrl(context, APP_PORTS[app])]).map((url) => ({ app, url })),
+  );
 }
