@@ -55,7 +55,7 @@ test('kill -9 while a Debian folder is built leaves no process and no mount', as
   starter.kill('SIGKILL');
   await once(starter, 'exit');
   await until(() => processes.every((id) => !isSameProcess(id)), {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     what: 'no process to be left',
   });
   assert.deepEqual(mounts(), []);

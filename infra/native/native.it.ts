@@ -65,7 +65,7 @@ function stackProcesses(): ProcessId[] {
 async function assertNothingLeft(processes: readonly ProcessId[]): Promise<void> {
   assert.ok(processes.length >= SERVER_NAMES.length * 2);
   await until(() => processes.every((id) => !isSameProcess(id)), {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     what: 'no process to be left',
   });
   for (const port of SERVER_PORTS)
@@ -149,7 +149,7 @@ for (const name of SERVER_NAMES) {
     assert.equal(await stateOf(), 'starting');
     await stack.kill(name, 'SIGCONT');
     await until(async () => (await stateOf()) === 'ready', {
-      deadlineMs: 15_000,
+      deadlineMs: 60_000,
       what: `${name} to answer again`,
     });
     assert.equal(stack.pid(name), pid);

@@ -97,7 +97,7 @@ test('topics are created once, grow, and follow their configuration', async (t) 
   const config = { 'retention.ms': '60000' };
   assert.deepEqual(await admin.applyTopics([{ name, partitions: 3, config }]), { created: [] });
   await until(async () => (await admin.topicOffsets(name)).length === 3, {
-    deadlineMs: 10_000,
+    deadlineMs: 20_000,
     what: '3 partitions',
   });
   assert.deepEqual(await admin.groupLag(`${space.namespace}.none`, name), [
@@ -164,5 +164,9 @@ test('the id of a topic tells it from one made anew under its name', async (t) =
   assert.match(first ?? '', /^[0-9a-f]{32}$/);
   assert.equal(await make(), first);
   await admin.deleteTopics([name]);
+  await until(async () => !(await admin.listTopics()).includes(name), {
+    deadlineMs: 20_000,
+    what: 'the topic to go',
+  });
   assert.notEqual(await make(), first);
 });

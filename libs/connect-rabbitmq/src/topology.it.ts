@@ -20,6 +20,16 @@ import {
 const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 const space = await isolated({ after }, { rabbitmq: true });
 
+/** Queues show in the management API a moment after they were declared. */
+const untilTold = (ask: () => Promise<string[]>, expected: readonly string[]): Promise<unknown> =>
+  until(
+    async () => {
+      assert.deepEqual((await ask()).sort(), expected);
+      return true;
+    },
+    { deadlineMs: 30_000, what: 'the differences', everyMs: 250 },
+  );
+
 async function ownVhost(t: TestContext): Promise<{ url: string; managementUrl: string; vhost: string }> {
   const { rabbitmqUrl: url, managementUrl } = await isolated(t, { rabbitmq: true });
   return { url, managementUrl, vhost: vhostOf(url) };
@@ -82,7 +92,7 @@ test('the comparison names every difference, and none when there is none', async
   assert.ok(nothing.includes(`exchange ${EXCHANGES.alerts.name} is missing`));
   assert.ok(nothing.includes(`queue ${QUEUES.alerterEvents.name} is missing`));
   await applyTopology({ url });
-  assert.deepEqual(await compare(), []);
+  await untilTold(compare, []);
 
   const connection = await dial({ url, name: 'test' });
   t.after(() => hangUp(connection));
@@ -96,7 +106,7 @@ test('the comparison names every difference, and none when there is none', async
   });
   await channel.deleteExchange(EXCHANGES.alerts.name);
   await channel.assertExchange(EXCHANGES.alerts.name, 'fanout');
-  assert.deepEqual((await compare()).sort(), [
+  await untilTold(compare, [
     'exchange weir.alerts is of kind fanout, and should be headers',
     'queue weir.alerter.events has x-max-length 5, and should have 1000000',
     'queue weir.alerter.events is not bound to weir.events by "#"',
@@ -110,7 +120,7 @@ test('the rendered definitions, imported into an empty virtual host, are the top
   const file = join(import.meta.dirname, '../../../infra/rabbitmq/definitions.json');
   const body = JSON.parse(readFileSync(file, 'utf8')) as unknown;
   await manage(managementUrl, `/api/definitions/${encodeURIComponent(vhost)}`, { method: 'POST', body });
-  assert.deepEqual(await topologyDifferences(managementUrl, vhost), []);
+  await untilTold(() => topologyDifferences(managementUrl, vhost), []);
 });
 
 test('queue depths count what waits', async (t) => {
@@ -130,7 +140,7 @@ test('queue depths count what waits', async (t) => {
       assert.equal(depths.length, brokerTopology.queues.length);
       return depths.find(({ name, ready }) => name === QUEUES.alerterEvents.name && ready === 3);
     },
-    { deadlineMs: 15_000, what: 'three waiting events', everyMs: 250 },
+    { deadlineMs: 30_000, what: 'three waiting events', everyMs: 250 },
   );
   assert.deepEqual([depth.unacked, depth.consumers], [0, 0]);
 });

@@ -31,7 +31,7 @@ const log = createLogger({ app: 'test', level: 'error', format: 'json' });
 const T0 = 1_700_000_000_000;
 const space = await isolated({ after }, { timescale: true });
 await migrate(space.timescaleUrl, MIGRATIONS);
-const database = openDatabase({ url: space.timescaleUrl, log, poolSize: 3, statementTimeoutMs: 2_000 });
+const database = openDatabase({ url: space.timescaleUrl, log, poolSize: 3, statementTimeoutMs: 4_000 });
 after(() => database.close());
 
 /** As the window engine would have it: its slots, read and copied. */
@@ -141,7 +141,7 @@ test('a connection that is cut in a transaction gives a transient error, and the
   });
   await assert.rejects(cut, (error: unknown) => error instanceof WeirError && error.retry === 'transient');
   await until(async () => (await database.query('asking', 'SELECT 1')).length === 1, {
-    deadlineMs: 5_000,
+    deadlineMs: 20_000,
     what: 'a new connection',
   });
 });
@@ -165,12 +165,12 @@ test('a server that falls silent is a transient error after the deadline, also i
   const proxy = await cutProxy(t, { host: url.hostname, port: Number(url.port || 5432) });
   url.port = String(proxy.port);
   // pg's own deadline is 5 s after the server's.
-  const silenced = openDatabase({ url: url.href, log, poolSize: 3, statementTimeoutMs: 100 });
+  const silenced = openDatabase({ url: url.href, log, poolSize: 3, statementTimeoutMs: 1_000 });
   atEnd(t, () => silenced.close());
   let ready = 0;
   const mutedWhenAllAreReady = async (): Promise<void> => {
     if (++ready === 3) proxy.mute();
-    await until(() => ready === 3, { deadlineMs: 5_000, what: 'all three', everyMs: 5 });
+    await until(() => ready === 3, { deadlineMs: 20_000, what: 'all three', everyMs: 5 });
   };
   const since = performance.now();
   const outcomes = await Promise.allSettled([

@@ -8,6 +8,7 @@ import { requireTestDatabase, withDatabase } from './database.ts';
 import type { Scope } from './scope.ts';
 import { type Isolated, isolated, managementCall } from './servers.ts';
 import { testStack } from './stack.ts';
+import { until } from './until.ts';
 
 function manualScope(): { scope: Scope; end: () => Promise<void> } {
   let tidy: (() => Promise<void>) | undefined;
@@ -60,6 +61,17 @@ async function leftovers(space: Isolated): Promise<string[]> {
   ];
 }
 
+/** A server may show what was made, or is gone, a moment later. */
+async function untilLeft(space: Isolated, expected: readonly string[]): Promise<void> {
+  await until(
+    async () => {
+      assert.deepEqual((await leftovers(space)).sort(), expected);
+      return true;
+    },
+    { deadlineMs: 20_000, what: 'the servers to show it', everyMs: 250 },
+  );
+}
+
 test('a namespace works on every server and leaves nothing behind', async () => {
   const { scope, end } = manualScope();
   const space = await isolated(scope);
@@ -93,7 +105,7 @@ test('a namespace works on every server and leaves nothing behind', async () => 
     const redis = new Redis(space.redisUrl);
     await redis.set(`weir:${namespace}:cache:q`, '1');
     redis.disconnect();
-    assert.deepEqual((await leftovers(space)).sort(), [
+    await untilLeft(space, [
       `${namespace}`,
       `${namespace}.group`,
       `${namespace}.readings`,
@@ -104,7 +116,7 @@ test('a namespace works on every server and leaves nothing behind', async () => 
   } finally {
     await end();
   }
-  assert.deepEqual(await leftovers(space), []);
+  await untilLeft(space, []);
   assert.equal(existsSync(space.folder), false);
 });
 
