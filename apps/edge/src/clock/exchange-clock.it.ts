@@ -58,7 +58,7 @@ test('edges of a site learn each other’s clocks; one that is too far ahead is 
     },
   );
   assert.ok(slow.latest() < slow.now() + 60_000);
-  assert.ok(Math.abs(wrong.latest() - wrong.now()) < 1_000, 'it goes on by itself');
+  assert.ok(Math.abs(wrong.latest() - wrong.now()) < 60_000, 'it goes on by itself');
 
   // Whatever else is said on the exchange does no harm.
   const publisher = openPublisher({ url: space.rabbitmqUrl, log });
