@@ -116,6 +116,36 @@ test('a device that goes on as before is written every 15 s, one whose counts ch
   assert.equal(written(31_000), 1, 'a gap at once');
 });
 
+test('a large fleet is written bit by bit, and what cannot wait at once', () => {
+  const fleet = (k: number): string[] =>
+    Array.from({ length: 2_500 }, (_, i) => lineOf(`d${i}`, 2_500 * k + i, k));
+  const harness = new DeviceHarness([fleet(0), fleet(1), [lineOf('d7', 5_000, 9)]]);
+  const written = (now: number): DeviceFigures[] => {
+    const { nextOffset, replayOffset } = harness.state.position();
+    return [...harness.devices.collect(now, nextOffset, replayOffset)];
+  };
+  harness.apply(0);
+  const first = [written(0), written(500), written(1_000)];
+  assert.deepEqual(
+    first.map(({ length }) => length),
+    [1_000, 1_000, 500],
+  );
+  assert.equal(new Set(first.flat().map(({ device }) => device)).size, 2_500, 'each once');
+  harness.apply(1);
+  // Each of them 25 s after the first time or sooner, 100 a second.
+  const second = [10_000, 20_000, 30_000].map((now) => written(now).length);
+  assert.equal(
+    second.reduce((sum, n) => sum + n),
+    2_500,
+  );
+  for (const n of second) assert.ok(n > 300 && n <= 1_000, `${second}`);
+  harness.apply(2);
+  assert.deepEqual(
+    written(30_000).map(({ device, sequence }) => [device, sequence.gaps]),
+    [['d7', 1]],
+  );
+});
+
 test('no device waits until its first line leaves what a restart reads again', () => {
   const lines = Array.from({ length: 400 }, (_, k) => [lineOf(`d${k % 3}`, k, Math.floor(k / 3) * 2)]);
   const harness = new DeviceHarness(lines);

@@ -1,4 +1,5 @@
 import { hashSite, hashText, isName, isText, LIMITS, type LineNames, slotOf } from '@weir/reading';
+import { resized } from './columns.ts';
 import type { SeriesInfo } from './types.ts';
 
 /** One metric of one device. */
@@ -107,8 +108,7 @@ export class Devices implements LineNames {
   }
 
   private grow(): void {
-    const hashes = new Int32Array(this.hashes.length * 2);
-    hashes.set(this.hashes);
+    const hashes = resized(this.hashes, this.hashes.length * 2);
     this.hashes = hashes;
     this.slots = new Int32Array(this.slots.length * 2);
     for (let number = 0; number < this.list.length - 1; number++) this.put(number, hashes[number] as number);

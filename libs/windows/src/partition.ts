@@ -397,6 +397,10 @@ export class PartitionState {
     };
   }
 
+  /** What `takeCounts` would answer. */
+  get counted(): Readonly<Counts> {
+    return this.counts;
+  }
   takeCounts(): Counts {
     const counts = this.counts;
     this.counts = noCounts();
