@@ -6,3 +6,4 @@ export { openLogReader } from './log-reader.ts';
 export { openProducer } from './producer.ts';
 export { openTopicIds } from './topic-ids.ts';
 export type * from './types.ts';
+export { forgetRecords } from './zstd.ts';

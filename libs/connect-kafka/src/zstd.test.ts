@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { zstdCompress } from 'node:zlib';
 import kafkajs, { CompressionTypes } from 'kafkajs';
-import { contentSize } from './zstd.ts';
+import { contentSize, forgetRecords } from './zstd.ts';
 
 const codec = kafkajs.CompressionCodecs[CompressionTypes.ZSTD]() as {
   compress(encoder: { buffer: Buffer }): Promise<Buffer>;
@@ -41,4 +41,12 @@ test('a size that lies costs no memory, and nothing is lost', async () => {
 test('a frame that was cut is refused', async () => {
   const packed = await codec.compress({ buffer: text(100_000) });
   await assert.rejects(codec.decompress(packed.subarray(0, packed.length - 5)));
+});
+
+test('what records were unpacked into is given back once they are forgotten, and nothing else', async () => {
+  const unpacked = await codec.decompress(await codec.compress({ buffer: text(100_000) }));
+  const asItCame = text(100_000);
+  forgetRecords([unpacked.subarray(0, 50), unpacked.subarray(50), asItCame].map((value) => ({ value })));
+  assert.equal(unpacked.length, 0);
+  assert.equal(asItCame.length, 100_000);
 });

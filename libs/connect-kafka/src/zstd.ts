@@ -30,9 +30,28 @@ kafkajs.CompressionCodecs[CompressionTypes.ZSTD] = () => ({
     const size = contentSize(buffer) ?? usualSize(buffer);
     // One byte more, or the codec makes a second chunk to see that nothing follows.
     const options = { chunkSize: chunkSize(size + 1) };
-    return size <= MOST_AT_ONCE ? zstdDecompressSync(buffer, options) : decompress(buffer, options);
+    const found =
+      size <= MOST_AT_ONCE ? zstdDecompressSync(buffer, options) : await decompress(buffer, options);
+    // What is no larger than Node's pool of small buffers may be that pool.
+    if (found.buffer.byteLength > Buffer.poolSize) unpacked.add(found.buffer);
+    return found;
   },
 });
+
+/** Memory that holds one unpacked batch and nothing else. */
+const unpacked = new WeakSet<ArrayBufferLike>();
+
+/**
+ * Gives the memory back that records were unpacked into, at once; for an app that keeps nothing of them, since their keys
+ * and values are empty from then on. The garbage collector lets such memory gather by tens of MiB, and each time it
+ * comes for it, it walks through the whole heap.
+ */
+export function forgetRecords(records: readonly { readonly value: Buffer }[]): void {
+  for (const { value } of records) {
+    const { buffer } = value;
+    if (unpacked.delete(buffer)) (buffer as ArrayBuffer).transfer(0);
+  }
+}
 
 const MAGIC = 0xfd2fb528;
 const DICTIONARY_BYTES = [0, 1, 2, 4];

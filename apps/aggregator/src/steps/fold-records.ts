@@ -1,4 +1,4 @@
-import type { KafkaRecord } from '@weir/connect-kafka';
+import { forgetRecords, type KafkaRecord } from '@weir/connect-kafka';
 import type { LedgerPart } from '@weir/connect-timescale';
 import { RECORD_HEADERS } from '@weir/topology';
 import type { Events } from '../events.ts';
@@ -33,6 +33,7 @@ export function fold(
       if (partitions.halfFull) partitions.onHalfFull();
       if (!replayed && held.samples.length < MAX_SAMPLES) held.samples.push(record.timestamp);
     }
+    forgetRecords(records);
     const held = partitions.get(partition);
     if (held?.behindSince === undefined || (records.at(-1)?.offset ?? 0n) + 1n < end) return;
     held.behindMs += performance.now() - held.behindSince;
