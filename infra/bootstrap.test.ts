@@ -124,7 +124,7 @@ test('Ctrl-C that arrives twice reaches the command once, and a killed start let
   run.child.kill('SIGINT');
   run.child.kill('SIGINT');
   await until(() => run.out().includes('SIGINT 1'), {
-    deadlineMs: 5_000,
+    deadlineMs: 20_000,
     what: 'the command to hear SIGINT',
   });
   assert.doesNotMatch(run.out(), /SIGINT 2/);

@@ -316,7 +316,7 @@ describe('bad input', () => {
         if (sent < packet.length - 1) client.write(packet.subarray(sent, ++sent));
         return client.isClosed;
       },
-      { deadlineMs: 5_000, what: 'the slow connection is closed', everyMs: 40 },
+      { deadlineMs: 20_000, what: 'the slow connection is closed', everyMs: 40 },
     );
     assert.ok(sent < packet.length);
     await goodGoesOn();

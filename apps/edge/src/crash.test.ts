@@ -110,12 +110,12 @@ test('kill -9: session, subscription, queued commands in order and retained mess
   const back = await edge.connect('d1', false);
   assert.equal(back.sessionPresent, true);
   await until(() => topics(back).length >= expected.length, {
-    deadlineMs: 5_000,
+    deadlineMs: 20_000,
     what: 'the queued commands',
   });
   assert.deepEqual(topics(back), expected);
   await operatorAgain.subscribe(['cmd/v1/plant/all/#', 1]);
-  await until(() => topics(operatorAgain).length > 0, { deadlineMs: 5_000, what: 'the retained message' });
+  await until(() => topics(operatorAgain).length > 0, { deadlineMs: 20_000, what: 'the retained message' });
   assert.deepEqual(topics(operatorAgain), ['cmd/v1/plant/all/mode night']);
 });
 

@@ -7,7 +7,7 @@ import { WebSocket } from 'ws';
 import { encodeConnect } from '../testing/raw-client.ts';
 import { openRig } from '../testing/rig.ts';
 
-const within = { deadlineMs: 5_000, everyMs: 5 };
+const within = { deadlineMs: 20_000, everyMs: 5 };
 
 test('a WebSocket peer has no more time for its HTTP request than for its CONNECT', async (t) => {
   const rig = await openRig(t, { env: { WEIR_EDGE__LIMITS__CONNECT_TIME: '200ms' } });
@@ -40,10 +40,16 @@ test('WebSocket messages that do not end are bounded together, as packets are', 
     const { _socket: under } = socket as unknown as { _socket: Socket };
     under.write(Buffer.concat([begin, Buffer.alloc(240_000)]));
   }
-  await until(() => closed > 0, { ...within, what: 'the bound is kept' });
-  assert.ok(closed < 10);
-  const kept = 10 - closed;
-  assert.equal(await rig.metric('weir_edge_refusals_total', { reason: 'partial-memory' }), closed);
-  assert.equal(await rig.metric('weir_edge_connections'), kept);
-  assert.ok(kept * 240_000 <= (1 << 20) + 240_000, `${kept} connections are left`);
+  // The last of them may be on their way still, and who is refused learns of it a moment later.
+  await until(
+    async () => {
+      const refused = await rig.metric('weir_edge_refusals_total', { reason: 'partial-memory' });
+      const kept = 10 - closed;
+      assert.equal(refused, closed);
+      assert.equal(await rig.metric('weir_edge_connections'), kept);
+      assert.ok(kept > 0 && kept * 240_000 <= (1 << 20) + 240_000, `${kept} connections are left`);
+      return true;
+    },
+    { ...within, what: 'the bound is kept' },
+  );
 });

@@ -12,7 +12,7 @@ import { Spool, type WhenFull } from '../spool/index.ts';
 import { decodePayload } from '../steps/decode-payload.ts';
 import { deadLetterPart, Intake, type Part, readingPart } from './intake.ts';
 
-const within = { deadlineMs: 5_000, everyMs: 1 };
+const within = { deadlineMs: 20_000, everyMs: 1 };
 
 interface Rig {
   readonly spool: Spool;

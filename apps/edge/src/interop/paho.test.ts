@@ -33,7 +33,7 @@ async function connected(
 }
 const arrived = (client: RawClient, n: number): Promise<unknown> =>
   until(() => client.inbox.filter(({ cmd }) => cmd === 'publish').length >= n, {
-    deadlineMs: 5_000,
+    deadlineMs: 20_000,
     what: `${n} publishes`,
     everyMs: 1,
   });
