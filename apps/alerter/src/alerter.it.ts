@@ -37,7 +37,7 @@ test('the replayed recording raises one alert, at the real failure of the machin
     },
     { deadlineMs: 60_000, what: 'every reading to be evaluated' },
   );
-  await until(() => messages.length >= 2, { deadlineMs: 10_000, what: 'two messages on weir.alerts' });
+  await until(() => messages.length >= 2, { deadlineMs: 20_000, what: 'two messages on weir.alerts' });
   const at = (time: unknown): string => recorded[(Date.parse(String(time)) - begin) / 1_000]?.time ?? 'never';
   const found = await rows();
   assert.deepEqual(
@@ -80,10 +80,11 @@ test('the replayed recording raises one alert, at the real failure of the machin
   assert.equal(firing?.alert.threshold, demoRule().below);
   assert.ok(Number(firing?.alert.value) < 45 && Number(resolved?.alert.value) >= 55);
   assert.equal(at(resolved?.alert.resolvedAt), '2014-02-09 12:05:00');
-  assert.match(
-    await app.metrics(),
-    /weir_alert_transitions_total\{severity="critical",state="firing",app="alerter"\} 1/,
-  );
+  const transitions = /weir_alert_transitions_total\{severity="critical",state="firing",app="alerter"\} 1$/m;
+  await until(async () => transitions.test(await app.metrics()), {
+    deadlineMs: 20_000,
+    what: 'the alert in the metrics',
+  });
 });
 
 /** Event time of readings that a kill must find acknowledged and not stored. */
@@ -200,7 +201,7 @@ test('without the database messages wait in hand; nothing is lost when it return
       const response = await fetch(`${app.url}/readyz`);
       return response.status === 503 && response.text();
     },
-    { deadlineMs: 10_000, what: 'readyz to say no' },
+    { deadlineMs: 20_000, what: 'readyz to say no' },
   );
   assert.match(unready, /database/);
   proxy.admit();
@@ -258,7 +259,7 @@ test('the alerts of a rule that was removed are closed, and that is told', async
   const other = join(space.folder, 'other.yaml');
   writeFileSync(other, JSON.stringify({ alerter: { rules: [{ ...hot, id: 'hotter', above: 100 }] } }));
   await app.restart({ ...env, WEIR_CONFIG: other });
-  await until(() => messages.length === 2, { deadlineMs: 10_000, what: 'both messages' });
+  await until(() => messages.length === 2, { deadlineMs: 20_000, what: 'both messages' });
   const id = alertId({ rule: 'hot', site: 'plant-1', device: 'a', metric: 'temperature' }, ts);
   assert.deepEqual(
     messages.map((message) => message.id),
@@ -276,13 +277,12 @@ test('a binding that somebody removed is named and comes back', async (t) => {
   const path = `/api/bindings/${vhost}/e/${binding.exchange}/q/${queue.name}/${encodeURIComponent(binding.key)}`;
   await manage(space.managementUrl, path, { method: 'DELETE' });
   const what = `queue ${queue.name} is not bound to ${binding.exchange} by "${binding.key}"`;
-  assert.deepEqual(await topologyDifferences(space.managementUrl, vhost), [what]);
   await until(() => app.logs.some((line) => line.includes(JSON.stringify(what).slice(1, -1))), {
     deadlineMs: 30_000,
     what: 'the name of the binding in the log',
   });
   await until(async () => (await topologyDifferences(space.managementUrl, vhost)).length === 0, {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     what: 'the binding to be there again',
   });
 });

@@ -22,7 +22,7 @@ test('a log that the broker keeps for too short is told with both values, whoeve
   assert.match((await check(3 * HOUR)) ?? '', /for 7200 s, and 10800 s are needed .*retention\.log/);
   await admin.applyTopics([{ ...readings, config: { ...readings.config, 'retention.bytes': '1000000' } }]);
   await until(async () => /at most 1000000 bytes/.test((await check(HOUR)) ?? ''), {
-    deadlineMs: 10_000,
+    deadlineMs: 20_000,
     what: 'the limit in bytes to be told',
   });
 });

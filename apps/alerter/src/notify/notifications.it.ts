@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { addSilence, askTest, endSilence, testAnswer } from '@weir/connect-timescale';
 import { until } from '@weir/testkit';
 import { Webhook } from 'standardwebhooks';
-import { notifyBench, receiver } from './notify.fixture.ts';
+import { notifyBench, type Received, receiver } from './notify.fixture.ts';
 
 const SECRET = 'a secret of enough length'.replaceAll(' ', '-');
 const hook = (url: string, more: object = {}) => ({
@@ -95,14 +95,16 @@ test('a process that dies with a message in hand leaves it to the next one, unde
   const stopped = first.stop();
   await stopped;
   await bench.start();
-  await until(() => received.length >= 3, soon('the message again, and the next'));
-  const [one, two, three] = received;
-  assert.equal(one?.text, two?.text, 'the same message');
-  assert.deepEqual(
-    three?.body.alerts.map(({ device }: { device: string }) => device),
-    ['c'],
-  );
-  assert.notEqual(three?.id, one?.id);
+  const devices = ({ body }: Received): string[] =>
+    body.alerts.map(({ device }: { device: string }) => device);
+  await until(() => received.some((one) => devices(one).includes('c')), soon('the next message'));
+  const next = received.findIndex((one) => devices(one).includes('c'));
+  // The first process, too, may have tried again before it was replaced.
+  const same = received.slice(0, next);
+  assert.ok(same.length >= 2, 'the message again');
+  assert.equal(new Set(same.map(({ text }) => text)).size, 1, 'the same message');
+  assert.deepEqual(devices(received[next] as Received), ['c']);
+  assert.notEqual(received[next]?.id, received[0]?.id);
 });
 
 test('a group shares a message, after its wait; other groups do not wait for it', async (t) => {
@@ -147,14 +149,15 @@ test('what is silenced is held, and told when the silence ends; what ends before
   await until(() => received.length === 1, soon('the loud one'));
   await brief.resolve();
   notify();
-  await until(async () => (await deliveries())[2] === 'ops firing sent', soon('its settlement'));
-  await until(async () => (await deliveries()).length === 4, soon('its end'));
-  assert.deepEqual(await deliveries(), [
-    'ops firing dropped silenced',
-    'ops firing held silenced',
-    'ops firing sent',
-    'ops resolved dropped unannounced',
-  ]);
+  await until(async () => {
+    assert.deepEqual(await deliveries(), [
+      'ops firing dropped silenced',
+      'ops firing held silenced',
+      'ops firing sent',
+      'ops resolved dropped unannounced',
+    ]);
+    return true;
+  }, soon('its settlement and the end of the brief one'));
   await endSilence(database, silence.id);
   await until(() => received.length === 2, soon('the one that fires on'));
   assert.equal(received[1]?.id, `${lasting.id}/firing`);
@@ -178,13 +181,15 @@ test('maintenance holds back its devices; what a site alert covers is told to no
   await until(() => received.length === 1, soon('the free one'));
   assert.equal(received[0]?.body.alerts[0].device, 'free');
   // The receiver knows before the database does.
-  await until(async () => (await deliveries()).some((line) => line.includes('sent')), soon('its delivery'));
-  assert.deepEqual((await deliveries()).toSorted(), [
-    'ops firing dropped suppressed',
-    'ops firing held maintenance',
-    'ops firing sent',
-    'ops resolved dropped suppressed',
-  ]);
+  await until(async () => {
+    assert.deepEqual((await deliveries()).toSorted(), [
+      'ops firing dropped suppressed',
+      'ops firing held maintenance',
+      'ops firing sent',
+      'ops resolved dropped suppressed',
+    ]);
+    return true;
+  }, soon('its delivery'));
 });
 
 test('an alert that nobody takes on is told again and again, until somebody does', async (t) => {
