@@ -8,6 +8,8 @@ import { type Answer, bench, storeAlert, storeWindows } from './gateway.fixture.
 
 const start = new Date(Math.floor(Date.now() / 60_000) * 60_000 - 600_000);
 const at = (seconds: number): string => new Date(start.getTime() + seconds * 1_000).toISOString();
+/** Stages that are well here. */
+const SERVERS = ['kafka', 'rabbitmq', 'minio', 'timescale', 'live'] as const;
 const alertIds = Array.from({ length: 5 }, () => randomUUID()).sort();
 // At the top, not in a hook: what is registered with `after` inside a hook would run when that hook ends.
 const it = await bench({ after }, { WEIR_GATEWAY__CACHE_TTL: '1s', WEIR_GATEWAY__STALE_TTL: '60s' });
@@ -216,7 +218,7 @@ test('an answer is a miss, then a hit, then stale; its ETag saves the body', asy
       const answer = await it.get(path);
       return answer.headers.get('cache-status') === 'weir-gateway; fwd=uri-miss; stored' && answer;
     },
-    { deadlineMs: 10_000, what: 'a miss that is stored' },
+    { deadlineMs: 20_000, what: 'a miss that is stored', everyMs: 100 },
   );
   assert.equal(miss.headers.get('age'), '0');
   const hit = await until(
@@ -224,7 +226,7 @@ test('an answer is a miss, then a hit, then stale; its ETag saves the body', asy
       const answer = await it.get(path);
       return answer.headers.get('cache-status')?.startsWith('weir-gateway; hit;') && answer;
     },
-    { deadlineMs: 15_000, what: 'a hit' },
+    { deadlineMs: 20_000, what: 'a hit', everyMs: 100 },
   );
   const etag = hit.headers.get('etag') ?? '';
   assert.equal(etag, miss.headers.get('etag'));
@@ -238,7 +240,7 @@ test('an answer is a miss, then a hit, then stale; its ETag saves the body', asy
   assert.equal((await it.get(path, { 'if-none-match': '"other"' })).status, 200);
   await until(
     async () => (await it.get(path)).headers.get('cache-status') === 'weir-gateway; fwd=stale; stored',
-    { deadlineMs: 5_000, what: 'an answer that had to be renewed' },
+    { deadlineMs: 20_000, what: 'an answer that had to be renewed', everyMs: 100 },
   );
   const metrics = await it.app.metrics();
   for (const result of ['hit', 'miss', 'stale']) {
@@ -252,6 +254,7 @@ test('the database is away: what is cached is served as stale, anything else is 
   await until(async () => (await it.get(path)).headers.get('cache-status')?.includes('hit'), {
     deadlineMs: 15_000,
     what: 'the answer to be kept',
+    everyMs: 100,
   });
   for (const away of ['cut', 'freeze'] as const) {
     await (away === 'cut' ? it.wires.timescale.cut() : it.wires.timescale.freeze(true));
@@ -260,7 +263,7 @@ test('the database is away: what is cached is served as stale, anything else is 
         const answer = await it.get(path);
         return answer.headers.get('cache-status')?.includes('stale-if-error') && answer;
       },
-      { deadlineMs: 15_000, what: `a stale answer (${away})` },
+      { deadlineMs: 20_000, what: `a stale answer (${away})`, everyMs: 100 },
     );
     assert.equal(stale.status, 200);
     assert.match(
@@ -276,6 +279,7 @@ test('the database is away: what is cached is served as stale, anything else is 
     await until(async () => (await it.get(path)).headers.get('cache-status')?.includes('stored'), {
       deadlineMs: 20_000,
       what: `fresh answers again (${away})`,
+      everyMs: 100,
     });
   }
 });
@@ -290,7 +294,7 @@ test('Redis is away or silent: answers come from the database, not much later', 
         const answer = await it.get(path);
         return answer.headers.get('cache-status')?.includes('fwd=bypass') && answer;
       },
-      { deadlineMs: 5_000, what: `answers past the cache (${away})` },
+      { deadlineMs: 15_000, what: `answers past the cache (${away})`, everyMs: 100 },
     );
     assert.equal(bypass.headers.get('cache-status'), 'weir-gateway; fwd=bypass; detail=redis-away');
     assert.equal(bypass.status, 200);
@@ -298,6 +302,7 @@ test('Redis is away or silent: answers come from the database, not much later', 
     await until(async () => (await it.get(path)).headers.get('cache-status')?.includes('hit'), {
       deadlineMs: 15_000,
       what: `the cache again (${away})`,
+      everyMs: 100,
     });
   }
 });
@@ -307,16 +312,16 @@ test('the status shows parts that do not answer as down, and never fails', async
   const said = await until(
     async () => {
       const found = status.parse((await it.get('/api/v1/status')).body);
-      return found.stages.find(({ id }) => id === 'kafka')?.state === 'ok' && found;
+      const ok = found.stages.filter(({ state }) => state === 'ok').map(({ id }) => id);
+      return SERVERS.every((id) => ok.includes(id)) && found;
     },
-    { deadlineMs: 30_000, what: 'Kafka to answer', everyMs: 250 },
+    { deadlineMs: 30_000, what: 'the servers to answer', everyMs: 250 },
   );
   const stateOf = Object.fromEntries(said.stages.map(({ id, state }) => [id, state]));
   // Only the servers run here, and the gateway.
   for (const id of ['edge', 'aggregator', 'archiver', 'alerter', 'dead-letters'])
     assert.equal(stateOf[id], 'down', id);
   for (const id of ['devices', 'spool']) assert.equal(stateOf[id], 'unknown', id);
-  for (const id of ['kafka', 'rabbitmq', 'minio', 'timescale', 'live']) assert.equal(stateOf[id], 'ok', id);
   assert.equal(said.state, 'down');
   assert.equal(said.figures.firingAlerts, 1);
   assert.equal(said.figures.deadLetters, 0);

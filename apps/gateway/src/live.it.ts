@@ -54,7 +54,7 @@ async function open(t: TestContext, query = ''): Promise<Client> {
     await closed;
   });
   await until(() => messages.some((message) => message.type === 'feed' && message.connected), {
-    deadlineMs: 10_000,
+    deadlineMs: 20_000,
     what: 'the live feed',
   });
   return { socket, messages, closed };
@@ -83,7 +83,7 @@ test('a client gets what it asked for, in order and with every field', async (t)
   ]);
   await until(() => received(all).length === 7, { deadlineMs: 10_000, what: 'all readings' });
   await until(() => received(hall).length === 6 && received(pump).length === 4, {
-    deadlineMs: 5_000,
+    deadlineMs: 10_000,
     what: 'the filtered ones',
   });
   assert.deepEqual(received(pump), [
@@ -179,17 +179,11 @@ test('a client that never reads costs a bounded buffer, and nobody else notices'
   for (let round = 0; round < rounds; round++) {
     await publisher.publish([batch('hall', 'flow', readings('flood', round * perRound, perRound))]);
   }
-  const lost = await until(
-    async () => {
-      const [sent, gone] = await Promise.all([
-        metric('weir_live_delivered_readings_total'),
-        metric('weir_live_dropped_readings_total'),
-      ]);
-      return received(quick).length + dropped(quick) === rounds * perRound && { sent, gone };
-    },
-    { deadlineMs: 30_000, what: 'the quick client to have everything or to be told what it missed' },
-  );
-  assert.ok(lost.sent >= received(quick).length);
+  await until(() => received(quick).length + dropped(quick) === rounds * perRound, {
+    deadlineMs: 60_000,
+    what: 'the quick client to have everything or to be told what it missed',
+  });
+  assert.ok((await metric('weir_live_delivered_readings_total')) >= received(quick).length);
   const grown = (await metric('process_resident_memory_bytes')) - before;
   assert.ok(grown < 64 << 20, `the gateway grew by ${(grown / (1 << 20)).toFixed(0)} MiB`);
   // Now it reads: first what was in its socket, then a message that says how much it missed.
