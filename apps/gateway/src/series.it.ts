@@ -45,6 +45,8 @@ const it = await bench(
     WEIR_AGGREGATOR__OUT_OF_ORDERNESS: '2s',
     WEIR_AGGREGATOR__ALLOWED_LATENESS: '10m',
     WEIR_GATEWAY__CACHE_TTL: '1ms',
+    // The readings end when this file begins: a busy machine takes its time until somebody asks.
+    WEIR_GATEWAY__SILENT_AFTER: '30m',
   },
 );
 const { database } = it;
@@ -243,13 +245,13 @@ test('the summary tells values, windows, alerts, liveness, clock and gaps in one
 });
 
 test('a device that fell silent is told as such', async () => {
-  const ago = new Date(Date.now() - 90_000);
+  const ago = new Date(Date.now() - HOUR);
   await database.query('going back', `UPDATE ${TABLES.devices} SET last_seen = $1 WHERE device = 'mixer'`, [
     ago,
   ]);
   const told = summary.parse((await it.get('/api/v1/devices/mixer/summary?levels=5m')).body);
   assert.equal(told.liveness.state, 'silent');
-  assert.ok(Math.abs((told.liveness.silentForSeconds ?? 0) - 90) < 20);
+  assert.ok(Math.abs((told.liveness.silentForSeconds ?? 0) - HOUR / SECOND) < 60);
 });
 
 test('questions that cannot be answered are refused with the part that is wrong', async () => {
