@@ -30,7 +30,7 @@ export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> 
       const devices = new DeviceLog(outOfOrdernessMs);
       devices.restore(await loadDevices(runner, partition), state.nextOffset);
       return {
-        line: (...told) => devices.line(...told),
+        line: devices.line.bind(devices),
         due: (now) => devices.due(now),
         collect(now) {
           const { nextOffset, replayOffset } = state.position();

@@ -50,6 +50,8 @@ export type StoredDevice = Omit<DeviceFigures, 'watermark' | 'sequence' | 'clock
 const OFTEN_MS = 15_000;
 const SELDOM_MS = 60_000;
 const MS_A_DEVICE = 10;
+/** Whose turn has come is looked up this often, while nobody must be written: it is a walk through all that wait. */
+const LOOK_MS = 1_000;
 /** Of new ones and those at once: a fleet comes in together, and its rows take 500 bytes a device on their way. */
 const WRITES_AT_ONCE = 1_000;
 const FIRST_CAPACITY = 64;
@@ -100,7 +102,13 @@ export class DeviceLog implements LineObserver {
   private readonly elsewhere = new Map<number, Map<number, number>>();
   private readonly edges: string[] = [];
   private readonly edgeIndex = new Map<string, number>();
-  private dirty: number[] = [];
+  /** Devices with lines that are not in the stored row: the first `waiting` of these. */
+  private queue = new Int32Array(0);
+  private waiting = 0;
+  /** The lowest PENDING of them, and whether one is URGENT. */
+  private oldest = Number.POSITIVE_INFINITY;
+  private hurry = false;
+  private nextLook = NEVER;
   private nextDue = Number.POSITIVE_INFINITY;
 
   constructor(outOfOrdernessMs: number) {
@@ -164,10 +172,15 @@ export class DeviceLog implements LineObserver {
     if (stamp !== Number.NEGATIVE_INFINITY) this.clocks.observe(i, at, stamp);
     table[row + DUPLICATES] = (table[row + DUPLICATES] as number) + duplicates;
     table[row + LATE] = (table[row + LATE] as number) + late;
-    if (changed) table[row + URGENT] = 1;
+    if (changed) {
+      table[row + URGENT] = 1;
+      this.hurry = true;
+    }
     if (Number.isNaN(table[row + PENDING])) {
       table[row + PENDING] = place;
-      this.dirty.push(i);
+      this.queue[this.waiting++] = i;
+      if (place < this.oldest) this.oldest = place;
+      if (this.nextLook < this.nextDue) this.nextDue = this.nextLook;
     }
   }
 
@@ -194,6 +207,7 @@ export class DeviceLog implements LineObserver {
   private grow(capacity: number): void {
     this.capacity = capacity;
     this.table = grown(this.table, capacity, FRESH);
+    this.queue = grown(this.queue, capacity, [0]);
     this.sequences.grow(capacity);
     this.clocks.grow(capacity);
   }
@@ -243,18 +257,24 @@ export class DeviceLog implements LineObserver {
    */
   *collect(now: number, nextOffset: bigint, replayOffset: bigint): Generator<DeviceFigures> {
     const replay = Number(replayOffset);
+    if (now < this.nextLook && !this.hurry && replay <= this.oldest) return;
     const last = nextOffset - 1n;
-    const waiting: number[] = [];
-    this.nextDue = Number.POSITIVE_INFINITY;
-    const { table } = this;
+    const { table, queue, waiting } = this;
     const interval = Math.min(SELDOM_MS, Math.max(OFTEN_MS, this.names.length * MS_A_DEVICE));
+    this.waiting = 0;
+    this.oldest = Number.POSITIVE_INFINITY;
+    this.hurry = false;
+    this.nextDue = Number.POSITIVE_INFINITY;
     let rest = WRITES_AT_ONCE;
-    for (const i of this.dirty) {
+    for (let place = 0; place < waiting; place++) {
+      const i = queue[place] as number;
       const row = i * WIDTH;
+      const pending = table[row + PENDING] as number;
       const dueAt = (table[row + WRITTEN_AT] as number) + interval;
-      const mayWait = table[row + URGENT] === 0 && (table[row + PENDING] as number) >= replay;
+      const mayWait = table[row + URGENT] === 0 && pending >= replay;
       if (mayWait && (now < dueAt || rest-- <= 0)) {
-        waiting.push(i);
+        queue[this.waiting++] = i;
+        if (pending < this.oldest) this.oldest = pending;
         if (dueAt < this.nextDue) this.nextDue = dueAt;
         continue;
       }
@@ -266,7 +286,8 @@ export class DeviceLog implements LineObserver {
       table[row + FOLDED] = Number(last);
       yield this.figures(i);
     }
-    this.dirty = waiting;
+    this.nextLook = rest < 0 ? now : now + LOOK_MS;
+    if (this.nextDue < this.nextLook) this.nextDue = this.nextLook;
   }
 
   /** Figures of every device. */
