@@ -166,20 +166,20 @@ test('a command past its deadline is reported and never delivered later', {
 }, async (t) => {
   const { portA, send, look } = await start(t);
   // No edge has ever seen a device of the site.
-  const nowhere = await send('ghost', { name: 'ping', deadline: '700ms' }, { wait: 10 });
+  const nowhere = await send('ghost', { name: 'ping', deadline: '2s' }, { wait: 10 });
   assert.equal(nowhere.command.state, 'expired');
   assert.match(nowhere.command.problem ?? '', /no edge serves this site/);
 
   const valve = new Listener(t, 'valve-3');
   await valve.join(portA);
   await valve.leave();
-  const late = await send('valve-3', { name: 'close', deadline: '1500ms' }, { wait: 10 });
+  const late = await send('valve-3', { name: 'close', deadline: '4s' }, { wait: 10 });
   assert.equal(late.command.state, 'expired');
   assert.match(late.command.problem ?? '', /not connected/);
   await valve.join(portA);
 
   // What comes after it proves that the late one does not: both would take the same way.
-  const mute = await send('valve-3', { name: 'close', deadline: '2s' }, { wait: 10 });
+  const mute = await send('valve-3', { name: 'close', deadline: '5s' }, { wait: 10 });
   assert.deepEqual([mute.command.state, mute.command.deliveredBy], ['expired', 'edge-a']);
   assert.match(mute.command.problem ?? '', /delivered, and not answered in time/);
   assert.deepEqual(
