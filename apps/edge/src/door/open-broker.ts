@@ -5,6 +5,7 @@ import { WeirError } from '@weir/flow';
 import { topicReader } from '@weir/reading';
 import type { AuthenticateError, Client } from 'aedes';
 import { ClassicLevel } from 'classic-level';
+import mqtt from 'mqtt-packet';
 import type { Credentials } from '../auth/credentials.ts';
 import { anonymousPrincipal, devicePrincipal, type Principal } from '../auth/rights.ts';
 import { classRules } from '../classes.ts';
@@ -77,6 +78,8 @@ export async function openBroker(options: BrokerOptions): Promise<OpenBroker> {
     classesOf: classRules(config.forward, templates.telemetry),
     room: new TopicRoom(),
   };
+  // a Buffer for each of the 65,536 packet ids: 8 MiB for answers that hardly ever leave this way
+  mqtt.writeToStream.cacheNumbers = false;
   const db = await openStore(config.dir);
   const store = new SessionStore(db, commandPrefix, config.limits.queuedMessages);
 

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
 import type { ClassicLevel } from 'classic-level';
+import { Holders } from './holders.ts';
 
 type Db = ClassicLevel<string, Buffer>;
 interface Subscription {
@@ -22,6 +23,7 @@ interface ClientRef {
   readonly clientId?: string;
 }
 
+const idOf = (key: string): string => decodeURIComponent(key.split(':')[1] ?? '');
 const rangeOf = (prefix: string) => ({ gte: prefix, lt: `${prefix.slice(0, -1)};` });
 
 /**
@@ -35,6 +37,10 @@ export class SessionStore extends AsyncLevelPersistence {
   /** Stored filters that may match more than commands, `client id / filter`. */
   readonly #wide = new Set<string>();
   readonly #queued = new Map<string, number>();
+  readonly #subscribers = new Holders();
+  /** Of QoS 2 publishes that were received. */
+  readonly #receivers = new Holders();
+  readonly #testators = new Holders();
   onQueueFull: (clientId: string) => void = () => {};
   /** A QoS 2 publish was released by PUBREL, or had been before. */
   onReleased: (client: ClientRef, packetId: number) => void = () => {};
@@ -57,13 +63,16 @@ export class SessionStore extends AsyncLevelPersistence {
   override async setup(broker: unknown): Promise<void> {
     await super.setup(broker);
     for await (const key of this.#db.keys(rangeOf('subscriptions:'))) {
-      const [, id = '', ...rest] = key.split(':');
-      this.#note(decodeURIComponent(id), rest.join(':'), true);
+      const [, , ...rest] = key.split(':');
+      this.#note(idOf(key), rest.join(':'), true);
+      this.#subscribers.note(idOf(key));
     }
     for await (const key of this.#db.keys(rangeOf('outgoing:'))) {
-      const id = decodeURIComponent(key.split(':')[1] ?? '');
+      const id = idOf(key);
       this.#queued.set(id, (this.#queued.get(id) ?? 0) + 1);
     }
+    for await (const key of this.#db.keys(rangeOf('incoming:'))) this.#receivers.note(idOf(key));
+    for await (const key of this.#db.keys(rangeOf('will:'))) this.#testators.note(idOf(key));
   }
 
   /** Whether a stored session may want something that is not a command. */
@@ -79,8 +88,12 @@ export class SessionStore extends AsyncLevelPersistence {
 
   override async addSubscriptions(client: ClientRef, subscriptions: readonly Subscription[]): Promise<void> {
     const allowed = subscriptions.filter(({ topic }) => this.maySubscribe(client, topic));
-    for (const { topic } of allowed) this.#note(client.id ?? '', topic, true);
-    await super.addSubscriptions(client, allowed);
+    const id = client.id ?? '';
+    for (const { topic } of allowed) this.#note(id, topic, true);
+    await this.#subscribers.writing(id, () => super.addSubscriptions(client, allowed));
+  }
+  override async subscriptionsByClient(client: ClientRef): Promise<object[]> {
+    return this.#subscribers.has(client.id ?? '') ? await super.subscriptionsByClient(client) : [];
   }
   override async removeSubscriptions(client: ClientRef, topics: readonly string[]): Promise<void> {
     await super.removeSubscriptions(client, topics);
@@ -88,8 +101,8 @@ export class SessionStore extends AsyncLevelPersistence {
   }
   /** [MQTT-3.1.2-6] a clean session also drops what was queued for the one before. */
   override async cleanSubscriptions(client: ClientRef): Promise<void> {
-    await super.cleanSubscriptions(client);
     const id = client.id ?? '';
+    await this.#subscribers.removing(id, () => super.cleanSubscriptions(client));
     if (!this.#queued.has(id)) return;
     this.#queued.delete(id);
     await this.#db.clear(rangeOf(`outgoing:${encodeURIComponent(id)}:`));
@@ -122,6 +135,7 @@ export class SessionStore extends AsyncLevelPersistence {
 
   /** [MQTT-3.3.1-1] what was sent before is sent again with DUP; a packet id tells that it was. */
   override outgoingStream(client: ClientRef): Readable {
+    if (!this.#queued.has(client.id ?? '')) return Readable.from([]);
     const stored = super.outgoingStream(client);
     return Readable.from(
       (async function* () {
@@ -133,6 +147,12 @@ export class SessionStore extends AsyncLevelPersistence {
     );
   }
 
+  override async incomingStorePacket(client: ClientRef, packet: PacketRef): Promise<void> {
+    await this.#receivers.writing(client.id ?? '', () => super.incomingStorePacket(client, packet));
+  }
+  override async cleanIncoming(client: ClientRef): Promise<void> {
+    await this.#receivers.removing(client.id ?? '', () => super.cleanIncoming(client));
+  }
   override async incomingGetPacket(client: ClientRef, packet: PacketRef): Promise<unknown> {
     try {
       return await super.incomingGetPacket(client, packet);
@@ -153,15 +173,19 @@ export class SessionStore extends AsyncLevelPersistence {
     this.onReleased(client, packet.messageId);
   }
 
+  override async putWill(client: ClientRef, packet: object): Promise<void> {
+    await this.#testators.writing(client.id ?? '', () => super.putWill(client, packet));
+  }
   /** In one step, so that a stop or a crash right after a DISCONNECT leaves no will behind. */
   override async delWill({ id = '' }: ClientRef): Promise<unknown> {
-    await this.#db.del(`will:${encodeURIComponent(id)}`);
+    await this.#testators.removing(id, () => this.#db.del(`will:${encodeURIComponent(id)}`));
     return undefined;
   }
 
   /** Packet ids of QoS 2 publishes that were received but not yet released. */
   async unreleased(clientId: string): Promise<number[]> {
     const ids: number[] = [];
+    if (!this.#receivers.has(clientId)) return ids;
     for await (const key of this.#db.keys(rangeOf(`incoming:${encodeURIComponent(clientId)}:`))) {
       ids.push(Number(key.slice(key.lastIndexOf(':') + 1)));
     }

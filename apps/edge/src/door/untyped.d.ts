@@ -6,6 +6,7 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     setup(broker: unknown): Promise<void>;
     addSubscriptions(client: object, subscriptions: readonly object[]): Promise<void>;
     removeSubscriptions(client: object, topics: readonly string[]): Promise<void>;
+    subscriptionsByClient(client: object): Promise<object[]>;
     cleanSubscriptions(client: object): Promise<void>;
     outgoingEnqueue(to: object, packet: unknown): Promise<void>;
     outgoingClearMessageId(client: object, packet: unknown): Promise<unknown>;
@@ -14,6 +15,8 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     streamWill(brokers: object | null): Readable;
     putWill(client: object, packet: object): Promise<void>;
     delWill(client: object): Promise<unknown>;
+    incomingStorePacket(client: object, packet: object): Promise<void>;
+    cleanIncoming(client: object): Promise<void>;
     incomingGetPacket(client: object, packet: object): Promise<unknown>;
     incomingDelPacket(client: object, packet: object): Promise<void>;
     destroy(): Promise<void>;
