@@ -8,6 +8,7 @@ import { HopTime } from '@weir/observe';
 import { archiveBucket, kafkaTopology } from '@weir/topology';
 import { Archive } from './archive.ts';
 import { Budget } from './budget.ts';
+import { Chunks } from './chunks.ts';
 import { archiverEvents } from './events.ts';
 import { openManifest } from './steps/enter-objects.ts';
 
@@ -25,6 +26,7 @@ export async function archiveReadings(context: AppContext): Promise<void> {
     store,
     bucket,
     budget,
+    chunks: new Chunks(),
     time,
     events: archiverEvents(log, metrics, {
       ...{ budget, time, objectAgeMs: objectAge },

@@ -6,6 +6,7 @@ import { parseSent } from '@weir/ledger';
 import type { HopTime } from '@weir/observe';
 import { archiveKey, RECORD_HEADERS } from '@weir/topology';
 import type { Budget } from './budget.ts';
+import type { Chunks } from './chunks.ts';
 import type { ArchiverEvents } from './events.ts';
 import { compressLines } from './steps/compress-lines.ts';
 import type { Manifest } from './steps/enter-objects.ts';
@@ -16,6 +17,7 @@ export interface PartitionOptions {
   readonly store: Store;
   readonly bucket: string;
   readonly budget: Budget;
+  readonly chunks: Chunks;
   /** Books the time that compression and the object store take. */
   readonly time: HopTime;
   readonly events: ArchiverEvents;
@@ -166,7 +168,7 @@ export class PartitionArchive {
     const { budget, events, objectSize } = this.#options;
     this.#open ??= {
       first: record,
-      lines: new LineBuffer(this.partition),
+      lines: new LineBuffer(this.partition, this.#options.chunks),
       since: performance.now(),
       last: record.offset,
       held: 0,
@@ -191,6 +193,7 @@ export class PartitionArchive {
     if (this.#gone.signal.aborted) throw this.#gone.signal.reason;
     const { chunks, totals } = open.lines.finish();
     const body = await time.during('work', () => compressLines(chunks, compressionLevel));
+    this.#options.chunks.give(chunks);
     const key = archiveKey(this.partition, open.first.offset, open.last, open.first.timestamp);
     // Only a member of the living generation can commit: a process that was frozen while its partition moved on
     // stops here, before it would store records a second time under another key.

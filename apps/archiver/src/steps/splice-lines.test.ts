@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { ENVELOPE_CODEC } from '@weir/reading';
 import { RECORD_HEADERS } from '@weir/topology';
 import fc from 'fast-check';
+import { Chunks } from '../chunks.ts';
 import { type ArchivedRecord, LineBuffer } from './splice-lines.ts';
 
 const ours = { [RECORD_HEADERS.codec]: ENVELOPE_CODEC };
@@ -21,7 +22,7 @@ function lines(buffer: LineBuffer) {
 }
 
 test('each line gets its place in front, and keeps every other byte', () => {
-  const buffer = new LineBuffer(3);
+  const buffer = new LineBuffer(3, new Chunks());
   assert.deepEqual(
     buffer.add(record('{"v":1,"at":20,"payload": 1.50}\n{"v":1,"at":10,"payload":{"é":1}}\n')),
     {
@@ -41,9 +42,45 @@ test('each line gets its place in front, and keeps every other byte', () => {
 });
 
 test('the arrival time is the one of the head, not one that a device wrote', () => {
-  const buffer = new LineBuffer(0);
+  const buffer = new LineBuffer(0, new Chunks());
   buffer.add(record('{"v":1,"at":7,"payload":{"at":99}}\n'));
   assert.deepEqual([lines(buffer).totals.maxAt], [7]);
+});
+
+test('a key that ends in "at" is not the arrival time', () => {
+  const buffer = new LineBuffer(0, new Chunks());
+  buffer.add(record('{"v":1,"format":3,"at":7,"payload":1}\n{"v":1,"heat":5}\n{"v":1,"at":9}\n'));
+  const { totals } = lines(buffer);
+  assert.deepEqual([totals.minAt, totals.maxAt], [7, 9]);
+});
+
+test('a record of very many lines without an arrival time is searched once', { timeout: 30_000 }, () => {
+  const buffer = new LineBuffer(0, new Chunks());
+  const count = 300_000;
+  assert.deepEqual(buffer.add(record('{"v":1}\n'.repeat(count))), { lines: count, wrapped: false });
+  const { texts, totals } = lines(buffer);
+  assert.equal(texts.at(-1), `{"partition":0,"offset":100,"line":${count - 1},"v":1}`);
+  assert.equal(totals.minAt, null);
+});
+
+test('the memory of a stored object serves the next one, whose bytes are its own', () => {
+  const memory = new Chunks();
+  const first = new LineBuffer(1, memory);
+  first.add(record(`{"v":1,"payload":"${'x'.repeat(1_500_000)}"}\n`));
+  first.add(record(`{"v":1,"payload":"${'y'.repeat(900_000)}"}\n`));
+  const { chunks } = first.finish();
+  memory.give(chunks);
+  const used = new Set(chunks.map(({ buffer: bytes }) => bytes));
+  const second = new LineBuffer(2, memory);
+  second.add(record('{"v":1,"at":4}\n'));
+  const { chunks: next } = second.finish();
+  assert.ok(next.every(({ buffer: bytes }) => used.has(bytes)));
+  assert.equal(Buffer.concat(next).toString(), '{"partition":2,"offset":100,"line":0,"v":1,"at":4}\n');
+  const third = new LineBuffer(3, memory);
+  third.add(record('{"v":1}\n'));
+  assert.ok(
+    third.finish().chunks.every(({ buffer: bytes }) => next.every(({ buffer: other }) => other !== bytes)),
+  );
 });
 
 for (const [name, value, headers] of [
@@ -55,7 +92,7 @@ for (const [name, value, headers] of [
   ['JSON that breaks off, from a stranger', '{"v":1\n', {}],
 ] as const) {
   test(`a record that is no lines is kept whole: ${name}`, () => {
-    const buffer = new LineBuffer(1);
+    const buffer = new LineBuffer(1, new Chunks());
     const given = record(value, { headers, key: Buffer.from('k') });
     assert.equal(buffer.add(given).wrapped, true);
     const [text] = lines(buffer).texts;
@@ -67,7 +104,7 @@ for (const [name, value, headers] of [
 }
 
 test('a stranger’s record of whole JSON lines is spliced', () => {
-  const buffer = new LineBuffer(1);
+  const buffer = new LineBuffer(1, new Chunks());
   assert.equal(buffer.add(record('{"temperature":1}\n', { headers: {} })).wrapped, false);
   assert.deepEqual(lines(buffer).texts, ['{"partition":1,"offset":100,"line":0,"temperature":1}']);
 });
@@ -77,7 +114,7 @@ test('records larger than a chunk, and many small ones, keep their order and byt
     fc.property(
       fc.array(fc.array(fc.nat(400_000), { minLength: 1, maxLength: 6 }), { maxLength: 8 }),
       (shape) => {
-        const buffer = new LineBuffer(11);
+        const buffer = new LineBuffer(11, new Chunks());
         const expected: string[] = [];
         shape.forEach((sizes, offset) => {
           let value = '';
