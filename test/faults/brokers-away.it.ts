@@ -8,7 +8,7 @@ import { startPipeline } from '../support/pipeline.ts';
 import { auditRabbit, windowedReadings } from '../support/sinks.ts';
 import { Traffic } from '../support/traffic.ts';
 
-const PORT_OFFSET = 18_000;
+const PORT_OFFSET = 15_500;
 const MIB = 1 << 20;
 
 /** Resident memory of a process in bytes. */
@@ -18,7 +18,7 @@ function resident(pid: number): number {
 }
 
 test('with Kafka and RabbitMQ away the edge acknowledges up to its limit, then holds the devices and does not grow', {
-  timeout: 400_000,
+  timeout: 600_000,
 }, async (t) => {
   const stack = await ownStack(t, PORT_OFFSET);
   const { space, apps, mqttPort, edgeUrl } = await startPipeline(t, {

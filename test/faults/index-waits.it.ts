@@ -20,7 +20,7 @@ async function through(scope: Scope, address: string): Promise<{ proxy: CutProxy
 }
 
 test('without the object store, and without the database, letters wait where they are, and none is lost', {
-  timeout: 150_000,
+  timeout: 600_000,
 }, async (t) => {
   const space = await isolated(t);
   await weir(space.env, 'topology', 'apply');

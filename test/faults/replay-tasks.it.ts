@@ -13,7 +13,7 @@ const log = createLogger({ app: 'test', level: 'error', format: 'json' });
 const MAX_LAG = 8;
 
 test('a replay pauses, goes on and ends as it is told, keeps the order of a device, and waits for a slow consumer', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const own = await isolated(t);
   const space = { ...own, env: { ...own.env, WEIR_DEAD_LETTERS__MAX_LAG: String(MAX_LAG) } };
@@ -24,8 +24,8 @@ test('a replay pauses, goes on and ends as it is told, keeps the order of a devi
   const replays = new Replays(database);
   const writer = new LetterWriter(t, space);
   const { readings } = await writer.bury('plant-1', { payloads: 240, lines: 0, late: 0, messages: 0 }, 3);
-  const { messages } = await writer.bury('plant-2', { payloads: 0, lines: 0, late: 0, messages: 60 });
-  await until(async () => (await countLetters(database, {})) === 300, {
+  const { messages } = await writer.bury('plant-2', { payloads: 0, lines: 0, late: 0, messages: 120 });
+  await until(async () => (await countLetters(database, {})) === 360, {
     deadlineMs: 60_000,
     what: 'the letters in the index',
   });

@@ -99,7 +99,7 @@ async function start(t: TestContext) {
 }
 
 test('a command reaches its device once and is answered, whichever edge it is at and whatever restarts', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, gateway, edgeA, portA, portB, send, look } = await start(t);
   const pump = new Listener(t, 'pump-7');
@@ -162,7 +162,7 @@ test('a command reaches its device once and is answered, whichever edge it is at
 });
 
 test('a command past its deadline is reported and never delivered later', {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const { portA, send, look } = await start(t);
   // No edge has ever seen a device of the site.

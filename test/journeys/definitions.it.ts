@@ -31,7 +31,7 @@ const kilowatts = {
 };
 
 test('definitions change under a running pipeline: an audit knows what held when, a rebuild makes them hold for all', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, apps, edgeUrl } = await startPipeline(t, { env: { WEIR_CONFIG: configFile(t, watts) } });
   const start = Math.floor(Date.now() / 60_000) * 60_000 - 240_000;

@@ -89,7 +89,7 @@ function script(index: number, random: () => number): Script {
 }
 
 test('every acknowledged reading of 1,000 devices is in every sink, and every window is right', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, apps, mqttPort, edgeUrl } = await startPipeline(t);
   const rabbit = await auditRabbit(t, space);

@@ -12,7 +12,7 @@ import { weir } from '../support/pipeline.ts';
 const log = createLogger({ app: 'test', level: 'error', format: 'json' });
 
 test('a poison message that is replayed again and again ends parked, by a person or by a policy; the audit says who', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const space = await isolated(t);
   await weir(space.env, 'topology', 'apply');

@@ -54,7 +54,7 @@ class Wire {
 }
 
 test('a QoS 2 reading counts exactly once after kill -9 of the edge between PUBREC and PUBCOMP', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, apps, mqttPort } = await startPipeline(t);
   const rabbit = await auditRabbit(t, space);

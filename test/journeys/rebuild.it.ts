@@ -33,7 +33,7 @@ const marked = `SELECT (SELECT count(*)::int FROM windows_1s WHERE revision = ${
 const schemas = `SELECT nspname AS name FROM pg_namespace WHERE nspname LIKE 'weir\\_scratch%'`;
 
 test('a rebuild under traffic gives back every row, swapped in at once, one rebuild at a time', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, mqttPort } = await startPipeline(t);
   const client = await connect(t, space);
@@ -91,7 +91,7 @@ test('a rebuild under traffic gives back every row, swapped in at once, one rebu
 });
 
 test('a rebuild that is killed leaves the old rows or the new ones, and the next one tidies up', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, mqttPort } = await startPipeline(t);
   const client = await connect(t, space);
@@ -182,7 +182,7 @@ test('a rebuild that is killed leaves the old rows or the new ones, and the next
   assert.equal((await client.query(schemas)).rowCount, 0);
 });
 
-test('what retention has dropped is neither missing nor brought back', { timeout: 240_000 }, async (t) => {
+test('what retention has dropped is neither missing nor brought back', { timeout: 600_000 }, async (t) => {
   const { space, mqttPort } = await startPipeline(t, {
     env: { WEIR_RETENTION__INTERVAL: '1s', WEIR_EDGE__MAX_FUTURE: '15m' },
   });

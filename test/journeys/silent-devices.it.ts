@@ -16,7 +16,7 @@ const RULES = [
 ];
 
 test('a device that falls silent is one alert; an edge, a broker or an alerter that is away is none of a device', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const space = await isolated(t);
   const config = join(space.folder, 'weir.yaml');

@@ -7,6 +7,8 @@ import { atEnd, type Scope } from '@weir/testkit';
 /**
  * Servers that a test may kill: a stack of its own beside the shared one. It becomes the stack of `isolated` in this
  * process, and is stopped and removed when the scope ends.
+ * @param portOffset at most 17,000: above that RabbitMQ's management gets a port that Linux hands out to connections,
+ *   and one that is killed may find it taken
  */
 export async function ownStack(scope: Scope, portOffset: number): Promise<NativeStack> {
   const dataDir = mkdtempSync(join(tmpdir(), 'weir-faults-'));

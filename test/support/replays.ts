@@ -78,6 +78,6 @@ export async function indexed(space: Isolated, count: number): Promise<void> {
       );
       return page.letters.length >= count;
     },
-    { deadlineMs: 30_000, what: `${count} late letters in the index`, everyMs: 500 },
+    { deadlineMs: 60_000, what: `${count} late letters in the index`, everyMs: 500 },
   );
 }

@@ -64,7 +64,7 @@ function second(
 }
 
 test('killed again and again, the windows equal the recomputation at every level', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(1);
@@ -103,7 +103,7 @@ test('killed again and again, the windows equal the recomputation at every level
 });
 
 test('an owner that was stopped past its session writes nothing when it wakes', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(2);
@@ -164,7 +164,7 @@ test('an owner that was stopped past its session writes nothing when it wakes', 
 });
 
 test('late readings and bad lines become dead letters before their offset is stored', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const app = await spawnApp(t, 'aggregator', { ...bench.space.env, ...SETTINGS });
@@ -207,7 +207,7 @@ test('late readings and bad lines become dead letters before their offset is sto
 });
 
 test('with the database away the fold stops at its limit, and everything is written when it is back', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(3);
@@ -259,7 +259,7 @@ test('with the database away the fold stops at its limit, and everything is writ
 });
 
 test('a readings topic that is made anew under a running aggregator is folded from its start', {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(4);

@@ -24,7 +24,7 @@ function configFile(scope: Scope, derived: unknown): string {
 }
 
 test('derived metrics are windows like any other, also when their definition changes', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(7);

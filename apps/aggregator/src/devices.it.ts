@@ -52,7 +52,7 @@ function recount(lines: readonly string[]): Map<string, Counted> {
 }
 
 test('killed again and again, the devices are what a recount of the log says, and their clocks the truth', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const start = Math.floor(Date.now() / 1_000) * 1_000 - 900_000;

@@ -6,7 +6,7 @@ import { Bench } from './testing.ts';
 const SETTINGS = { WEIR_AGGREGATOR__COMMIT_INTERVAL: '100ms', WEIR_KAFKA__SESSION_TIMEOUT: '6s' };
 
 test('what never comes is counted once, whoever is killed; what comes twice is no hole', {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const env = { ...bench.space.env, ...SETTINGS };

@@ -8,7 +8,7 @@ import { Bench, metric } from './testing.ts';
 const HOUR = 3_600_000;
 
 test('one of two aggregators drops what is past its retention, and the other takes over', {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const env = {

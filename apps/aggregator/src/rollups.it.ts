@@ -182,7 +182,7 @@ const nameOf = ({ site, device }: PlainWindow): string => `${site}/${device}`;
 const compareNames = (a: PlainWindow, b: PlainWindow): number => (nameOf(a) < nameOf(b) ? -1 : 1);
 
 test('roll-ups of three aggregators equal plain grouping of the log, through kills, late data and moves', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(5);
@@ -213,7 +213,7 @@ test('roll-ups of three aggregators equal plain grouping of the log, through kil
 });
 
 test('a grouping that is new begins after what was written, and is exact from there on', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const bench = await Bench.open(t);
   const draw = random(6);

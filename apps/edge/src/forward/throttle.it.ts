@@ -10,7 +10,7 @@ import { kafkaTopology } from '@weir/topology';
 const log = createLogger({ app: 'test', level: 'silent', format: 'json' });
 
 test('an edge that is told to sends less to Kafka and all to RabbitMQ, and forgets it by itself', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const space = await isolated(t, { kafka: true, rabbitmq: true });
   await applyTopology({ url: space.rabbitmqUrl });
