@@ -2,7 +2,7 @@ import type { DeadLetterReason, DropReason } from '@weir/flow';
 import { errorMessage } from '@weir/flow';
 import { type Logger, ledgerCounter, type Metrics, rateLimited } from '@weir/observe';
 import type { GateEvents, GateRefusal } from './gate/index.ts';
-import type { DroppedRecords } from './spool/index.ts';
+import { type DroppedRecords, HOP_OF } from './spool/index.ts';
 
 /** Acknowledgements are usually a few milliseconds away, so the scale begins below the common one. */
 const ACK_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -138,7 +138,7 @@ export class EdgeEvents implements GateEvents {
   /** A drop of `drop-oldest` happens on the way to one destination, after the reading was stored here. */
   droppedBySpool({ reason, destination, readings }: DroppedRecords): void {
     if (destination === null && readings === 0) this.eventDropped();
-    else this.dropped(reason, readings, destination === null ? 'edge' : `forward-${destination}`);
+    else this.dropped(reason, readings, destination === null ? 'edge' : HOP_OF[destination]);
   }
   duplicate(readings: number): void {
     this.#ledger('duplicate', '').inc(readings);

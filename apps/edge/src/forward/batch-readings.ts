@@ -17,12 +17,18 @@ import { type DerivedMetric, deriving } from '@weir/windows';
 import { type ClassRules, classOf, classRules, singleReadings } from '../classes.ts';
 import { parseEventBody, type SpoolRecord } from '../spool/index.ts';
 
-/** What one round of records becomes in RabbitMQ. */
+/**
+ * Who publishes a reading. `critical`: what devices sent and the rules call critical. `normal`: everything else, and
+ * the events, which say of the readings before them that they are on their way.
+ */
+export type Lane = 'normal' | 'critical';
+
+/** What one round of records becomes in RabbitMQ on one lane. */
 export interface RabbitmqRound {
   readonly messages: readonly OutgoingMessage[];
   /** Readings in the messages that devices sent; derived ones come on top. */
   readonly readings: number;
-  /** Records that this version of Weir cannot decode; Kafka has them all the same. */
+  /** Records that this version of Weir cannot decode; Kafka has them all the same. The normal lane tells of them. */
   readonly undecodable: readonly { readonly n: number; readonly count: number; readonly why: string }[];
 }
 
@@ -120,7 +126,7 @@ function rulesOfLines(settings: RoutingSettings, hasDerived: boolean) {
  * Micro-batches: the readings of a round that share a routing key travel in one message, events in one each, readings
  * of `perReading` too. Derived metrics are added, for rules and the live feed.
  */
-export function batchReadings(settings: RoutingSettings, derived: readonly DerivedMetric[] = []) {
+export function batchReadings(settings: RoutingSettings, derived: readonly DerivedMetric[], lane: Lane) {
   const isRuled = settings.classes.length > 0 || settings.criticalMetrics !== '';
   const made = new Set(derived.map(({ metric }) => metric));
   const rulesOf = rulesOfLines(settings, made.size > 0);
@@ -156,8 +162,9 @@ export function batchReadings(settings: RoutingSettings, derived: readonly Deriv
       }
       return batch;
     };
+    const isCriticalLane = lane === 'critical';
     for (const { kind, critical, body, n, count } of records) {
-      if (kind === 'dead-letter') continue;
+      if (kind === 'dead-letter' || (isCriticalLane && !(critical && kind === 'reading'))) continue;
       try {
         if (kind === 'event') {
           events.push(eventMessage(body));
@@ -165,11 +172,18 @@ export function batchReadings(settings: RoutingSettings, derived: readonly Deriv
         }
         const { head, readings: sent } = read(body);
         const rules = isRuled ? rulesOf(head, critical) : undefined;
-        for (const reading of derive(head, sent))
-          addLine(batchOf(head, classify(critical, rules, reading), reading.metric), head, reading);
-        readings += sent.length;
+        const all = isCriticalLane ? sent : derive(head, sent);
+        for (let i = 0; i < all.length; i++) {
+          const reading = all[i] as Reading;
+          const readingClass = classify(critical, rules, reading);
+          // Derived readings follow the ones that were sent.
+          const isSent = i < sent.length;
+          if ((isSent && critical && readingClass === 'critical') !== isCriticalLane) continue;
+          addLine(batchOf(head, readingClass, reading.metric), head, reading);
+          if (isSent) readings++;
+        }
       } catch (error) {
-        undecodable.push({ n, count, why: errorMessage(error) });
+        if (!isCriticalLane) undecodable.push({ n, count, why: errorMessage(error) });
       }
     }
     return { messages: [...opened.map(telemetryMessage), ...events], readings, undecodable };

@@ -2,8 +2,12 @@ import type { PublishFailure } from '@weir/connect-rabbitmq';
 import { errorMessage } from '@weir/flow';
 import { type Logger, ledgerCounter, type Metrics, rateLimited } from '@weir/observe';
 import type { EdgeClock } from '../clock/index.ts';
-import { DESTINATIONS, type Destination, type SpoolReader } from '../spool/index.ts';
+import { DESTINATIONS, type Destination, HOP_OF, type SpoolReader } from '../spool/index.ts';
+import { secondsBehind } from './pressure.ts';
 import type { BindingEvents } from './watch-bindings.ts';
+
+/** Both end in RabbitMQ. */
+const LANES = ['rabbitmq', 'critical'] as const;
 
 /** How a destination does; `lastError` is null while it takes records. */
 export interface DestinationStatus {
@@ -64,14 +68,14 @@ export class ForwardEvents implements BindingEvents {
     };
     each('weir_spool_behind_records', 'Spool records not yet delivered', (_, { behind }) => behind.records);
     each('weir_spool_behind_bytes', 'Spool bytes not yet delivered', (_, { behind }) => behind.bytes);
-    each('weir_spool_behind_seconds', 'Age of the oldest record not yet delivered', (_, { behind }) =>
-      behind.oldestAt === null ? 0 : Math.max(0, (clock.latest() - behind.oldestAt) / 1000),
+    each('weir_spool_behind_seconds', 'Age of the oldest record not yet delivered', (_, reader) =>
+      secondsBehind(reader, clock),
     );
     metrics.gauge(
       'weir_forward_held_records',
       'Records that RabbitMQ has taken and the spool keeps until the bindings were seen after them',
       [],
-      (gauge) => gauge.set(readers.rabbitmq.held.records),
+      (gauge) => gauge.set(readers.rabbitmq.held.records + readers.critical.held.records),
     );
   }
 
@@ -80,7 +84,7 @@ export class ForwardEvents implements BindingEvents {
   }
 
   stored(name: Destination, readings: number): void {
-    if (readings > 0) this.#ledger.inc({ hop: `forward-${name}`, outcome: 'stored', reason: '' }, readings);
+    if (readings > 0) this.#ledger.inc({ hop: HOP_OF[name], outcome: 'stored', reason: '' }, readings);
   }
   delivered(name: Destination): void {
     if (this.status(name).lastError !== null) this.#log.info({ destination: name }, 'delivering again');
@@ -97,14 +101,18 @@ export class ForwardEvents implements BindingEvents {
       ),
     );
   }
-  notTaken(failures: ReadonlyMap<number, PublishFailure>, sent: readonly { readonly key: string }[]): void {
+  notTaken(
+    name: Destination,
+    failures: ReadonlyMap<number, PublishFailure>,
+    sent: readonly { readonly key: string }[],
+  ): void {
     for (const [index, reason] of failures) {
       this.#notTaken.inc({ reason });
       const key = sent[index]?.key;
-      this.#status.set('rabbitmq', { state: 'refusing', lastError: `${reason}: ${key}` });
-      this.#limited(`not taken ${reason}`, (held) =>
+      this.#status.set(name, { state: 'refusing', lastError: `${reason}: ${key}` });
+      this.#limited(`not taken ${name} ${reason}`, (held) =>
         this.#log.warn(
-          { reason, key, held },
+          { destination: name, reason, key, held },
           reason === 'unroutable'
             ? 'RabbitMQ has no queue for a message, trying again; apply the topology with "weir up"'
             : 'a RabbitMQ queue refuses a message (full, or without a majority), trying again',
@@ -114,7 +122,7 @@ export class ForwardEvents implements BindingEvents {
   }
   bindingsMissing(differences: readonly string[]): void {
     const lastError = differences.join('; ');
-    this.#status.set('rabbitmq', { state: 'refusing', lastError });
+    for (const name of LANES) this.#status.set(name, { state: 'refusing', lastError });
     this.#limited(`missing ${lastError}`, (held) =>
       this.#log.warn(
         { differences, held },
@@ -167,8 +175,8 @@ export class ForwardEvents implements BindingEvents {
       this.#log.error({ n, count, why, held }, 'a spool record cannot be decoded for RabbitMQ; Kafka has it'),
     );
   }
-  unpublishable(key: string, error: Error): void {
-    this.#undeliverable.inc({ destination: 'rabbitmq' });
+  unpublishable(name: Destination, key: string, error: Error): void {
+    this.#undeliverable.inc({ destination: name });
     this.#log.error(
       { key, error: errorMessage(error) },
       'AMQP cannot carry a message; Kafka has its readings',

@@ -363,6 +363,7 @@ test('RabbitMQ connections cut and a queue that is not there yet: all readings a
       routing: { ...config.edge.forward, telemetryTopic: config.edge.topics.telemetry },
       derived: [],
       events,
+      lane: 'normal',
     }),
     batchBytes: 4_000,
     lingerMs: 1,

@@ -1,13 +1,15 @@
 import { openProducer } from '@weir/connect-kafka';
 import { applyTopology, missingBindings, openPublisher, vhostOf } from '@weir/connect-rabbitmq';
 import type { AppContext } from '@weir/lifecycle';
+import { HopTime } from '@weir/observe';
 import { EXCHANGES, kafkaTopology, QUEUES, REPAIR_DELAY_MS } from '@weir/topology';
 import type { EdgeClock } from '../clock/index.ts';
-import type { Destination, Spool } from '../spool/index.ts';
+import { DESTINATIONS, type Destination, HOP_OF, type Spool, type SpoolRecord } from '../spool/index.ts';
+import type { Lane } from './batch-readings.ts';
 import { type DestinationStatus, ForwardEvents } from './events.ts';
-import { forward, type Sink } from './flow.ts';
+import { type ForwardOptions, forward, type Sink } from './flow.ts';
 import { kafkaSink } from './kafka-sink.ts';
-import { observeWay, Round } from './pressure.ts';
+import { observeWays, Round, type Way } from './pressure.ts';
 import { rabbitmqSink } from './rabbitmq-sink.ts';
 import { Tally, type TallyNumbers } from './tally.ts';
 import { Throttle } from './throttle.ts';
@@ -41,17 +43,35 @@ type SpoolBehind = ReturnType<Spool['reader']>['behind'];
 export type ForwardContext = Pick<AppContext, 'config' | 'log' | 'metrics' | 'fatal'>;
 
 /**
- * Starts the two ways out of the spool. Returns at once; brokers that are away are tried until they answer. Call
- * `stop` before the spool is closed.
+ * Starts the ways out of the spool: one to Kafka, and two lanes to RabbitMQ with a connection each, because a
+ * connection is what RabbitMQ throttles. A queue that takes no normal readings holds up the normal lane alone. Returns
+ * at once; brokers that are away are tried until they answer. Call `stop` before the spool is closed.
  */
 export function startForwarders(context: ForwardContext, spool: Spool, clock: EdgeClock): Forwarders {
   const { config, log, metrics } = context;
   const settings = config.edge.forward;
   const clientId = `weir-edge-${config.edge.id}`;
   const events = new ForwardEvents(log, metrics);
-  const readers = { kafka: spool.reader('kafka'), rabbitmq: spool.reader('rabbitmq') };
+  const readers = {
+    kafka: spool.reader('kafka'),
+    rabbitmq: spool.reader('rabbitmq'),
+    critical: spool.reader('critical'),
+  };
   const edge = `${config.edge.id}/${spool.sourceId}`;
   const tally = new Tally(edge, readers.kafka.note, spool.isNew, Date.now());
+  const lane = (name: string, of: Lane): Sink =>
+    rabbitmqSink({
+      publisher: openPublisher({
+        url: config.rabbitmq.url,
+        heartbeatMs: config.rabbitmq.heartbeat,
+        name,
+        log,
+      }),
+      routing: { ...settings, telemetryTopic: config.edge.topics.telemetry },
+      derived: config.derived,
+      events,
+      lane: of,
+    });
   const sinks: Record<Destination, Sink> = {
     kafka: kafkaSink({
       producer: openProducer({
@@ -66,17 +86,8 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
       tally,
       reader: readers.kafka,
     }),
-    rabbitmq: rabbitmqSink({
-      publisher: openPublisher({
-        url: config.rabbitmq.url,
-        heartbeatMs: config.rabbitmq.heartbeat,
-        name: clientId,
-        log,
-      }),
-      routing: { ...settings, telemetryTopic: config.edge.topics.telemetry },
-      derived: config.derived,
-      events,
-    }),
+    rabbitmq: lane(clientId, 'normal'),
+    critical: lane(`${clientId}, critical`, 'critical'),
   };
   events.observe(metrics, readers, clock);
 
@@ -84,7 +95,7 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
   const throttle = new Throttle();
   const { url, managementUrl } = config.rabbitmq;
   const bindings = watchBindings({
-    reader: readers.rabbitmq,
+    readers: [readers.rabbitmq, readers.critical],
     missing: async () =>
       (await missingBindings(managementUrl, vhostOf(url), FED_QUEUES)).map(({ difference }) => difference),
     repair: () => applyTopology({ url }),
@@ -94,24 +105,40 @@ export function startForwarders(context: ForwardContext, spool: Spool, clock: Ed
     events,
     stopping: stopping.signal,
   });
-  const start = (name: Destination, batchBytes: number): Promise<void> => {
-    const round = new Round();
-    observeWay(metrics, {
-      ...{ destination: name, round, batchBytes, reader: readers[name], clock },
-      isHeld: () => sinks[name].isBlocked() || events.status(name).lastError !== null,
-      isThrottled: () => name === 'kafka' && throttle.rate !== null,
-    });
-    return forward({
-      reader: readers[name],
+  /** Events say that the readings before them are on their way, so those of the other lane have to be there. */
+  const afterCritical = (records: readonly SpoolRecord[], stop: AbortSignal): Promise<void> | undefined => {
+    const event = records.findLast(({ kind }) => kind === 'event');
+    return event === undefined ? undefined : readers.critical.reached(event.n, stop);
+  };
+  const admits: Record<Destination, NonNullable<ForwardOptions['admit']>> = {
+    kafka: (records, stop) => throttle.admit(records, stop),
+    rabbitmq: (records, stop) => bindings.admit(afterCritical(records, stop)),
+    critical: () => bindings.admit(),
+  };
+  const way = (name: Destination, time: HopTime, batchBytes: number): Way => ({
+    round: new Round(time),
+    batchBytes,
+    reader: readers[name],
+    isHeld: () => sinks[name].isBlocked() || events.status(name).lastError !== null,
+    isThrottled: () => name === 'kafka' && throttle.rate !== null,
+  });
+  const [toKafka, toRabbitmq] = [new HopTime(), new HopTime()];
+  const ways: Record<Destination, Way> = {
+    kafka: way('kafka', toKafka, settings.kafkaBatch),
+    rabbitmq: way('rabbitmq', toRabbitmq, settings.rabbitmqBatch),
+    critical: way('critical', toRabbitmq, settings.rabbitmqBatch),
+  };
+  observeWays(metrics, HOP_OF.kafka, toKafka, [ways.kafka], clock);
+  observeWays(metrics, HOP_OF.rabbitmq, toRabbitmq, [ways.rabbitmq, ways.critical], clock);
+  const loops = DESTINATIONS.map((name) =>
+    forward({
+      ...ways[name],
       sink: sinks[name],
-      round,
-      batchBytes,
       lingerMs: settings.linger,
       stopping: stopping.signal,
-      admit: name === 'rabbitmq' ? bindings.admit : (records, stop) => throttle.admit(records, stop),
-    }).catch((error: unknown) => context.fatal(`forwarding to ${name}`, error));
-  };
-  const loops = [start('kafka', settings.kafkaBatch), start('rabbitmq', settings.rabbitmqBatch)];
+      admit: admits[name],
+    }).catch((error: unknown) => context.fatal(`forwarding to ${name}`, error)),
+  );
 
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {

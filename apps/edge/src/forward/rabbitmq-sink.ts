@@ -2,7 +2,7 @@ import type { OutgoingMessage, Publisher } from '@weir/connect-rabbitmq';
 import { WeirError } from '@weir/flow';
 import type { DerivedMetric } from '@weir/windows';
 import type { SpoolRecord } from '../spool/index.ts';
-import { batchReadings, type RoutingSettings } from './batch-readings.ts';
+import { batchReadings, type Lane, type RoutingSettings } from './batch-readings.ts';
 import type { ForwardEvents } from './events.ts';
 import type { Sink } from './flow.ts';
 import { pause, persist } from './persist.ts';
@@ -12,14 +12,17 @@ export interface RabbitmqSinkOptions {
   readonly routing: RoutingSettings;
   readonly derived: readonly DerivedMetric[];
   readonly events: ForwardEvents;
+  readonly lane: Lane;
 }
 
 /** Micro-batches with confirms; what the broker did not take is published again until it does. */
-export function rabbitmqSink({ publisher, routing, derived, events }: RabbitmqSinkOptions): Sink {
-  const batch = batchReadings(routing, derived);
+export function rabbitmqSink(options: RabbitmqSinkOptions): Sink {
+  const { publisher, routing, derived, events, lane } = options;
+  const destination = lane === 'critical' ? 'critical' : 'rabbitmq';
+  const batch = batchReadings(routing, derived, lane);
 
   const deliver = async (records: readonly SpoolRecord[], stopping: AbortSignal): Promise<undefined> => {
-    const persistence = { stopping, onFailure: (error: Error) => events.away('rabbitmq', error) };
+    const persistence = { stopping, onFailure: (error: Error) => events.away(destination, error) };
     const publish = async (messages: readonly OutgoingMessage[]): Promise<void> => {
       let open = messages;
       for (let attempt = 0; open.length > 0; attempt++) {
@@ -27,7 +30,7 @@ export function rabbitmqSink({ publisher, routing, derived, events }: RabbitmqSi
         const sent = open;
         const failures = await persist(() => publisher.publish(sent), persistence);
         open = sent.filter((_, index) => failures.has(index));
-        if (failures.size > 0) events.notTaken(failures, sent);
+        if (failures.size > 0) events.notTaken(destination, failures, sent);
       }
     };
     /** AMQP cannot carry one of them: it is found by halving, told and left out; Kafka has its readings. */
@@ -37,7 +40,7 @@ export function rabbitmqSink({ publisher, routing, derived, events }: RabbitmqSi
       } catch (error) {
         if (!(error instanceof WeirError) || error.retry !== 'data') throw error;
         if (messages.length === 1) {
-          events.unpublishable((messages[0] as OutgoingMessage).key, error);
+          events.unpublishable(destination, (messages[0] as OutgoingMessage).key, error);
           return;
         }
         const half = messages.length >> 1;
@@ -49,8 +52,8 @@ export function rabbitmqSink({ publisher, routing, derived, events }: RabbitmqSi
     const round = batch(records);
     for (const record of round.undecodable) events.undecodable(record);
     await publishAll(round.messages);
-    events.stored('rabbitmq', round.readings);
-    events.delivered('rabbitmq');
+    events.stored(destination, round.readings);
+    events.delivered(destination);
   };
   return { deliver, close: () => publisher.close(), isBlocked: () => publisher.blocked };
 }

@@ -22,7 +22,7 @@ async function rig(t: TestContext, options: { repairDelayMs?: number; limitBytes
   let question: ((answer: readonly string[] | Error) => void) | undefined;
   let repairs = 0;
   const watch = watchBindings({
-    reader,
+    readers: [reader],
     missing: () =>
       new Promise((resolve, reject) => {
         if (stop.signal.aborted) resolve([]);
@@ -54,7 +54,7 @@ async function rig(t: TestContext, options: { repairDelayMs?: number; limitBytes
     batchBytes: 1 << 20,
     lingerMs: 0,
     stopping: stop.signal,
-    admit: watch.admit,
+    admit: () => watch.admit(),
   });
   const answer = async (found: readonly string[] | Error): Promise<void> => {
     const asked = await until(() => question, { deadlineMs: 5_000, what: 'a look', everyMs: 1 });

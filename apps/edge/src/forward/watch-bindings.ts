@@ -13,7 +13,8 @@ export interface BindingEvents {
 }
 
 export interface WatchOptions {
-  readonly reader: SpoolReader;
+  /** Of every lane to the broker. */
+  readonly readers: readonly SpoolReader[];
   /** Bindings that the broker lacks, a sentence each. Throws when it cannot be asked. */
   readonly missing: () => Promise<readonly string[]>;
   /** Puts them back. */
@@ -21,15 +22,15 @@ export interface WatchOptions {
   /** How long the bindings must have been missing before they are put back. */
   readonly repairDelayMs: number;
   readonly everyMs: number;
-  /** Bytes that the spool may keep of what was sent but not verified. */
+  /** Bytes that the spool may keep, for any lane, of what was sent but not verified. */
   readonly limitBytes: number;
   readonly events: BindingEvents;
   readonly stopping: AbortSignal;
 }
 
 export interface BindingWatch {
-  /** Resolves when records may be sent; false: those in hand are not to be sent, read again. */
-  admit(): Promise<boolean>;
+  /** Resolves when `ready` has, and records may be sent; false: those in hand are not to be sent, read again. */
+  admit(ready?: Promise<void>): Promise<boolean>;
   /** One last look, so that nothing need be sent again by the next start. Call it when nothing more is sent. */
   stop(): Promise<void>;
 }
@@ -44,7 +45,7 @@ export interface BindingWatch {
  * that were put back by hand.
  */
 export function watchBindings(options: WatchOptions): BindingWatch {
-  const { reader, events, repairDelayMs, everyMs, limitBytes, stopping } = options;
+  const { readers, events, repairDelayMs, everyMs, limitBytes, stopping } = options;
   /** When the last look that found everything began; null when what was sent since proves nothing. */
   let seenAt: number | null = null;
   let missingSince: number | null = null;
@@ -52,28 +53,32 @@ export function watchBindings(options: WatchOptions): BindingWatch {
   let rewinds = 0;
   const waiting = new Set<() => void>();
   const isOpen = (): boolean => looked && missingSince === null;
+  const held = (): number => readers.reduce((sum, reader) => sum + reader.held.records, 0);
   const wake = (): void => {
     for (const resolve of waiting) resolve();
     waiting.clear();
   };
 
   const sendAgain = (why: Parameters<BindingEvents['sentAgain']>[1]): void => {
-    const { records } = reader.held;
+    const records = held();
     rewinds++;
-    reader.rewind();
+    for (const reader of readers) reader.rewind();
     if (records > 0) events.sentAgain(records, why);
   };
 
   const look = async (): Promise<void> => {
     const began = performance.now();
-    const mark = reader.mark();
+    const marks = readers.map((reader) => ({ reader, mark: reader.mark() }));
+    const release = (): void => {
+      for (const { reader, mark } of marks) reader.release(mark);
+    };
     try {
       const differences = await options.missing();
       const now = performance.now();
       if (differences.length === 0) {
         if (missingSince !== null) sendAgain('bindings were missing');
-        else if (seenAt !== null && now - seenAt < repairDelayMs) reader.release(mark);
-        else if (reader.held.records > 0) sendAgain('bindings were not seen for a while');
+        else if (seenAt !== null && now - seenAt < repairDelayMs) release();
+        else if (held() > 0) sendAgain('bindings were not seen for a while');
         missingSince = null;
         seenAt = began;
       } else {
@@ -85,15 +90,15 @@ export function watchBindings(options: WatchOptions): BindingWatch {
     } catch (error) {
       events.bindingsUnseen(error);
     }
-    if (missingSince === null && reader.held.bytes > limitBytes) {
-      events.unverified(reader.held.records);
-      reader.release(mark);
+    if (missingSince === null && readers.some((reader) => reader.held.bytes > limitBytes)) {
+      events.unverified(held());
+      release();
     }
     looked = true;
     if (isOpen()) wake();
   };
 
-  reader.hold();
+  for (const reader of readers) reader.hold();
   stopping.addEventListener('abort', wake, { once: true });
   const watching = (async () => {
     while (!stopping.aborted) {
@@ -103,19 +108,21 @@ export function watchBindings(options: WatchOptions): BindingWatch {
   })();
 
   return {
-    admit: async () => {
-      if (isOpen()) return true;
+    admit: async (ready) => {
       const before = rewinds;
-      await new Promise<void>((resolve) => {
-        waiting.add(resolve);
-        if (stopping.aborted) wake();
-      });
+      if (ready !== undefined) await ready;
+      if (!isOpen()) {
+        await new Promise<void>((resolve) => {
+          waiting.add(resolve);
+          if (stopping.aborted) wake();
+        });
+      }
       return !stopping.aborted && rewinds === before;
     },
     stop: async () => {
       await watching;
       // Another look would prove nothing when the last one found them missing.
-      if (missingSince === null && reader.held.records > 0) await look();
+      if (missingSince === null && held() > 0) await look();
     },
   };
 }

@@ -8,7 +8,7 @@ import { brokerHooks } from '../door/hooks.ts';
 import { RESTORED, Session, TopicRoom } from '../door/session.ts';
 import { EdgeEvents } from '../events.ts';
 import { AliveDevices } from '../liveness/alive-devices.ts';
-import { Spool, type WhenFull } from '../spool/index.ts';
+import { DESTINATIONS, Spool, type WhenFull } from '../spool/index.ts';
 import { decodePayload } from '../steps/decode-payload.ts';
 import { deadLetterPart, Intake, type Part, readingPart } from './intake.ts';
 
@@ -211,4 +211,32 @@ test('what waits is bounded by what it takes in memory, not by its payload alone
     { system: 'mqtt', name: 't', device: 'd1', at: 1 },
   );
   for (const { bytes } of [part(1), letter]) assert.ok(bytes >= 500);
+});
+
+test('prioritize: critical readings that found the reserve full go before the normal ones that wait', async () => {
+  const { spool, intake } = await rig('prioritize');
+  const alarm = readingPart('{"x":1', 3, { at: 1, critical: true }, Buffer.alloc(400, 0x31), 1);
+  const submit = async (one: Part, upTo: number): Promise<void> => {
+    while (intake.parked < upTo) {
+      intake.submit([one], () => {});
+      await until(() => spool.stats.pendingBytes === 0, { ...within, what: 'it is written' });
+    }
+  };
+  await submit(part(), 3);
+  await submit(alarm, 4);
+  const answers: string[] = [];
+  intake.submit([alarm], () => answers.push('critical'));
+  intake.submit([part()], () => answers.push('normal'));
+  assert.equal(intake.parked, 6);
+  // One segment goes: room in the reserve, and nowhere else.
+  const never = new AbortController().signal;
+  for (const name of DESTINATIONS) {
+    const reader = spool.reader(name);
+    const [first] = await reader.next(4_200, never);
+    reader.commit(name === 'critical' ? (first?.n ?? 0) - 1 : 9);
+  }
+  await until(() => answers.length === 1, { ...within, what: 'the critical reading is durable' });
+  assert.deepEqual([answers, intake.parked], [['critical'], 4]);
+  await Promise.all([intake.settle(), spool.close()]);
+  assert.deepEqual(answers, ['critical', 'normal']);
 });

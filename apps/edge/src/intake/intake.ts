@@ -87,6 +87,8 @@ export class Intake {
   readonly #spool: Spool;
   readonly #events: EdgeEvents;
   readonly #parked: Submission[] = [];
+  /** With the policy `prioritize`: critical ones that found even the reserve full. They go first. */
+  readonly #parkedCritical: Submission[] = [];
   readonly #onFree: () => void;
   readonly #prioritizes: boolean;
   #parkedBytes = 0;
@@ -112,22 +114,25 @@ export class Intake {
     return this.#prioritizes ? this.#parkedBytes > PASSING_BYTES : this.#isFull;
   }
   get #isFull(): boolean {
-    return this.#parked.length > 0 || this.#spool.state === 'blocked';
+    return this.parked > 0 || this.#spool.state === 'blocked';
+  }
+  #passes(parts: readonly Part[]): boolean {
+    return this.#prioritizes && isCritical(parts);
   }
   #mustWait(parts: readonly Part[]): boolean {
-    return this.#parked.length > 0 && !(this.#prioritizes && isCritical(parts));
+    return (this.#passes(parts) ? this.#parkedCritical.length : this.parked) > 0;
   }
   #park(submission: Submission): void {
     if (this.#settles > 0) {
       submission.done(stopped());
       return;
     }
-    this.#parked.push(submission);
+    (this.#passes(submission.parts) ? this.#parkedCritical : this.#parked).push(submission);
     this.#parkedBytes += bytesOf(submission.parts);
   }
   /** Submissions that wait for the spool to take them. */
   get parked(): number {
-    return this.#parked.length;
+    return this.#parked.length + this.#parkedCritical.length;
   }
   /** Submissions that are not settled yet. */
   get inFlight(): number {
@@ -142,7 +147,7 @@ export class Intake {
 
   /** As `submit`, but false, and nothing taken, when the spool takes nothing at the moment. */
   offer(parts: readonly Part[], settled: Settled): boolean {
-    if (this.#isFull && !(this.#prioritizes && isCritical(parts))) return false;
+    if (this.#passes(parts) ? this.#parkedCritical.length > 0 : this.#isFull) return false;
     const submission = this.#submission(parts, settled);
     if (this.#append(submission)) return true;
     if (submission.next === 0) {
@@ -177,7 +182,7 @@ export class Intake {
       this.#inFlight -= publishes;
       if (settles < this.#settles) this.#early -= publishes;
       settled(error);
-      if (this.#onSettled !== null && this.#early <= this.#parked.length) this.#onSettled();
+      if (this.#onSettled !== null && this.#early <= this.parked) this.#onSettled();
     };
   }
 
@@ -198,14 +203,14 @@ export class Intake {
   async settle(): Promise<void> {
     this.#settles++;
     this.#early = this.#inFlight;
-    if (this.#early > this.#parked.length) {
+    if (this.#early > this.parked) {
       await new Promise<void>((resolve) => {
         this.#onSettled = resolve;
       });
     }
     this.#onSettled = null;
     this.#parkedBytes = 0;
-    for (const { done } of this.#parked.splice(0)) done(stopped());
+    for (const { done } of [...this.#parkedCritical.splice(0), ...this.#parked.splice(0)]) done(stopped());
   }
 
   #append(submission: Submission): boolean {
@@ -230,12 +235,14 @@ export class Intake {
   }
 
   #drain(): void {
-    let done = 0;
-    while (done < this.#parked.length && this.#append(this.#parked[done] as Submission)) {
-      this.#parkedBytes -= bytesOf((this.#parked[done] as Submission).parts);
-      done++;
+    for (const parked of [this.#parkedCritical, this.#parked]) {
+      let done = 0;
+      while (done < parked.length && this.#append(parked[done] as Submission)) {
+        this.#parkedBytes -= bytesOf((parked[done] as Submission).parts);
+        done++;
+      }
+      if (done > 0) parked.splice(0, done);
     }
-    if (done > 0) this.#parked.splice(0, done);
     if (!this.isBlocked) this.#onFree();
   }
 

@@ -1,5 +1,5 @@
 import type { DurableFile, DurableFs } from '@weir/flow';
-import { CursorFile, type Saved } from './cursor.ts';
+import { AT_THE_BEGINNING, CursorFile, type Saved } from './cursor.ts';
 import { openIdentity } from './identity.ts';
 import { Gathering, RecentMemory } from './memory.ts';
 import { nodeFs } from './node-fs.ts';
@@ -7,7 +7,7 @@ import { CursorReader, type ReaderHost } from './reader.ts';
 import { recoverTail } from './recovery.ts';
 import { Retention } from './retention.ts';
 import { type Segment, SegmentList } from './segment.ts';
-import type { Destination, SpoolOptions } from './types.ts';
+import { DESTINATIONS, type Destination, type SpoolOptions } from './types.ts';
 
 const SAVE_MS = 250;
 
@@ -49,9 +49,9 @@ export async function assemble(options: SpoolOptions): Promise<Parts> {
   const cursors = new CursorFile(fs, dir, identity.id);
   const saved = await cursors.load();
   if (saved === null) options.onCorrupt?.({ file: cursors.path, position: 0, bytes: 0, records: 0 });
-  const start: Saved = saved ?? { kafka: 0, rabbitmq: 0 };
+  const start: Saved = saved ?? AT_THE_BEGINNING;
   const recovered = await recoverTail(fs, identity, segments, options);
-  const nextN = Math.max(recovered.nextN, start.kafka + 1, start.rabbitmq + 1);
+  const nextN = Math.max(recovered.nextN, ...DESTINATIONS.map((name) => start[name] + 1));
   // A new segment for each start: its name keeps n from being given out again, whatever happens to the old tail.
   const last = segments.last;
   const active =
@@ -77,6 +77,7 @@ export async function assemble(options: SpoolOptions): Promise<Parts> {
     readers: (host) => ({
       kafka: new CursorReader({ ...shared, ...host }, 'kafka', start),
       rabbitmq: new CursorReader({ ...shared, ...host }, 'rabbitmq', start),
+      critical: new CursorReader({ ...shared, ...host }, 'critical', start),
     }),
     retention: (readers, counted, freed, failed) =>
       new Retention({

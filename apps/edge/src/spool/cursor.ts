@@ -13,7 +13,7 @@ export interface Drop {
   readonly total: number;
 }
 
-/** What is saved with the cursors. A file of version 0.1 has nothing but them. */
+/** What is saved with the cursors. A file of version 0.1 has nothing but those of `kafka` and `rabbitmq`. */
 export interface Saved extends Cursors {
   /** Readings and refused messages that were durable. */
   counted?: number;
@@ -23,11 +23,13 @@ export interface Saved extends Cursors {
 
 interface Content {
   readonly spool: string;
-  readonly cursors: Saved;
+  readonly cursors: Partial<Saved> & Pick<Saved, typeof LANE_BEFORE>;
   readonly crc: number;
 }
 
 const FILE = 'cursors.json';
+const LANE_BEFORE = 'rabbitmq';
+export const AT_THE_BEGINNING: Cursors = { kafka: 0, rabbitmq: 0, critical: 0 };
 const sum = (text: string): number => crc32(text);
 
 /**
@@ -51,7 +53,7 @@ export class CursorFile {
   }
   /** null: there is a file, but it is damaged. A file of another spool, whose segments are gone, says nothing. */
   async load(): Promise<Saved | null> {
-    const start: Saved = { kafka: 0, rabbitmq: 0 };
+    const start: Saved = { ...AT_THE_BEGINNING };
     const content = await readWhole(this.#fs, this.#path);
     if (content === undefined) return start;
     try {
@@ -59,7 +61,8 @@ export class CursorFile {
       if (sum(spool + JSON.stringify(cursors)) !== crc) return null;
       if (spool !== this.#spoolId) return start;
       for (const name of DESTINATIONS) {
-        const n = cursors[name];
+        // One lane to RabbitMQ had everything before there was a second one.
+        const n = cursors[name] ?? cursors[LANE_BEFORE];
         if (Number.isSafeInteger(n) && n >= 0) start[name] = n;
       }
       return { ...cursors, ...start };

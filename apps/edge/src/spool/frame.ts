@@ -76,13 +76,17 @@ export function frameSize(buffer: Buffer, offset: number): number {
 export function frameN(buffer: Buffer, offset: number): number {
   return buffer.readUInt16LE(offset + 16) * TWO_32 + buffer.readUInt32LE(offset + 12);
 }
+/** Whether the good frame at `offset` holds a critical record. */
+export function isCriticalFrame(buffer: Buffer, offset: number): boolean {
+  return buffer[offset + 31] === 1;
+}
 /** The record of a good frame; its body is a view into `buffer`. */
 export function readFrame(buffer: Buffer, offset: number): SpoolRecord {
   return {
     n: frameN(buffer, offset),
     at: buffer.readUInt16LE(offset + 28) * TWO_32 + buffer.readUInt32LE(offset + 24),
     kind: KINDS[buffer[offset + 30] as number] as RecordKind,
-    critical: buffer[offset + 31] === 1,
+    critical: isCriticalFrame(buffer, offset),
     partition: buffer.readUInt16LE(offset + 18),
     count: buffer.readUInt32LE(offset + 20),
     body: buffer.subarray(offset + HEADER_BYTES, offset + frameSize(buffer, offset)),

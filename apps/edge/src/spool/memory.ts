@@ -1,5 +1,13 @@
-import { type FrameKey, frameSize, HEADER_BYTES, readFrame, writeFrame } from './frame.ts';
-import type { Segment } from './segment.ts';
+import {
+  type FrameKey,
+  frameN,
+  frameSize,
+  HEADER_BYTES,
+  isCriticalFrame,
+  readFrame,
+  writeFrame,
+} from './frame.ts';
+import { countCritical, noCounts, type Segment, type SegmentCounts } from './segment.ts';
 import type { Done, SpoolEntry, SpoolRecord } from './types.ts';
 
 const CHUNK_BYTES = 256 << 10;
@@ -17,7 +25,7 @@ export interface Group {
   readonly dones: Done[];
   bytes: number;
   records: number;
-  readings: number;
+  readonly counts: SegmentCounts;
   firstN: number;
   lastN: number;
 }
@@ -57,7 +65,8 @@ export class Gathering {
     if (group.records === 0) group.firstN = n;
     group.lastN = n;
     group.records++;
-    group.readings += entry.count;
+    group.counts.readings += entry.count;
+    if (entry.critical) countCritical(group.counts, entry.count, size);
     group.bytes += size;
     if (done !== undefined) group.dones.push(done);
   }
@@ -73,7 +82,7 @@ export class Gathering {
 }
 
 function newGroup(): Group {
-  return { slices: [], dones: [], bytes: 0, records: 0, readings: 0, firstN: 0, lastN: 0 };
+  return { slices: [], dones: [], bytes: 0, records: 0, counts: noCounts(), firstN: 0, lastN: 0 };
 }
 
 /** A place in the spool: the start of a frame, or the end of the segment's durable bytes. */
@@ -123,8 +132,15 @@ export class RecentMemory {
       this.#shift();
     }
   }
-  /** Records from `place` on and the place behind them; undefined when they are on disk only. */
-  read(place: Place, maxBytes: number): { records: SpoolRecord[]; offset: number } | undefined {
+  /**
+   * Records from `place` on, or the critical ones among them, the place behind what was looked at, and the n of the
+   * record before it; undefined when they are on disk only.
+   */
+  read(
+    place: Place,
+    maxBytes: number,
+    criticalOnly: boolean,
+  ): { records: SpoolRecord[]; offset: number; lastN: number } | undefined {
     const recent = this.#slices.find(
       (slice) =>
         slice.segment === place.segment && slice.offset <= place.offset && endOf(slice) > place.offset,
@@ -132,15 +148,19 @@ export class RecentMemory {
     if (recent === undefined) return undefined;
     const records: SpoolRecord[] = [];
     let at = recent.start + place.offset - recent.offset;
+    let last = at;
     let bytes = 0;
     while (at < recent.end) {
       const size = frameSize(recent.buffer, at);
-      bytes += size - HEADER_BYTES;
-      if (records.length > 0 && bytes > maxBytes) break;
-      records.push(readFrame(recent.buffer, at));
+      if (!criticalOnly || isCriticalFrame(recent.buffer, at)) {
+        bytes += size - HEADER_BYTES;
+        if (records.length > 0 && bytes > maxBytes) break;
+        records.push(readFrame(recent.buffer, at));
+      }
+      last = at;
       at += size;
     }
-    return { records, offset: recent.offset + at - recent.start };
+    return { records, offset: recent.offset + at - recent.start, lastN: frameN(recent.buffer, last) };
   }
   #shift(): void {
     const slice = this.#slices.shift();

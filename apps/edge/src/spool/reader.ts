@@ -17,7 +17,10 @@ export interface ReaderHost {
   moved(): void;
 }
 
-/** One destination's way through the spool: from memory when it is caught up, else from disk. */
+/**
+ * One destination's way through the spool: from memory when it is caught up, else from disk. The way to the critical
+ * lane passes over all other records by a byte of their frames.
+ */
 export class CursorReader implements SpoolReader {
   readonly #host: ReaderHost;
   #place: Place;
@@ -36,11 +39,14 @@ export class CursorReader implements SpoolReader {
   /** Of the newest commit. */
   #note: Note | null;
   #drops: readonly Drop[];
+  readonly #criticalOnly: boolean;
+  readonly #waiting = new Set<{ readonly n: number; readonly arrived: () => void }>();
   #wake: (() => void) | null = null;
 
   constructor(host: ReaderHost, name: Destination, start: Saved) {
     const committed = start[name];
     this.#host = host;
+    this.#criticalOnly = name === 'critical';
     this.note = start.notes?.[name] ?? null;
     this.#note = this.note;
     this.#drops = start.drops?.[name] ?? [];
@@ -65,10 +71,10 @@ export class CursorReader implements SpoolReader {
   droppedUpTo(n: number): number {
     return this.#drops.findLast((drop) => drop.n <= n)?.total ?? 0;
   }
-  /** The policy drops a segment that this reader has not come to, and whose readings are counted. */
-  drop({ lastN, readings }: Segment): void {
-    const total = (this.#drops.at(-1)?.total ?? 0) + (readings ?? 0);
-    this.#drops = [...this.#drops, { n: lastN, total }];
+  /** The policy drops `readings` of this reader with a segment up to `n` that it has not come to. */
+  drop(n: number, readings: number): void {
+    const total = (this.#drops.at(-1)?.total ?? 0) + readings;
+    this.#drops = [...this.#drops, { n, total }];
   }
   get place(): Place {
     return this.#place;
@@ -92,8 +98,8 @@ export class CursorReader implements SpoolReader {
         for (const record of this.#fromMemory(room) ?? (await this.#fromDisk(room))) {
           room -= record.body.length + 1; // empty bodies must come to an end, too
           records.push(record);
-          this.#handedOut = record.n;
         }
+        if (records.length === 0) this.#settlePassed();
       }
       if (records.length === 0) return records;
       this.#open = this.#open.length === 0 ? records : [...this.#open, ...records];
@@ -108,27 +114,55 @@ export class CursorReader implements SpoolReader {
     if (n > this.#handedOut)
       throw new Error(`commit of ${n}, but only records up to ${this.#handedOut} were read`);
     if (n <= this.#committed) return;
-    this.#committed = n;
     if (note !== undefined) this.#note = note;
     const open = this.#open.findIndex((record) => record.n > n);
     this.#committedAt = this.#open.at(open < 0 ? -1 : open - 1)?.at ?? null;
     this.#open = open < 0 ? [] : this.#open.slice(open);
+    this.#commitUpTo(open < 0 && !this.#reading ? this.#handedOut : n);
+  }
+  /** Nobody needs what was passed over behind the last commit. */
+  #settlePassed(): void {
+    if (this.#open.length > 0 || this.#handedOut <= this.#committed) return;
+    this.#committedAt = null;
+    this.#commitUpTo(this.#handedOut);
+  }
+  #commitUpTo(n: number): void {
+    this.#committed = n;
+    for (const each of this.#waiting) if (this.#arrived >= each.n) each.arrived();
     this.#host.moved();
+  }
+  /** Everything up to here arrived, and nobody wants it again. */
+  get #arrived(): number {
+    return this.#isRewindDue ? this.saved : this.#committed;
+  }
+  async reached(n: number, signal: AbortSignal): Promise<void> {
+    if (this.#arrived >= n || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const waiter = { n, arrived: (): void => end() };
+      const end = (): void => {
+        signal.removeEventListener('abort', end);
+        this.#waiting.delete(waiter);
+        resolve();
+      };
+      signal.addEventListener('abort', end, { once: true });
+      this.#waiting.add(waiter);
+    });
   }
 
   get behind(): SpoolReader['behind'] {
-    const extent = this.#extent(this.#committed, Number.POSITIVE_INFINITY);
-    return { ...extent, oldestAt: extent.records === 0 ? null : (this.#open[0]?.at ?? this.#committedAt) };
+    const { records, bytes } = this.#extent(this.#committed, Number.POSITIVE_INFINITY);
+    return { records, bytes, oldestAt: records === 0 ? null : (this.#open[0]?.at ?? this.#committedAt) };
   }
 
   hold(): void {
     this.#released ??= this.#committed;
   }
   get held(): SpoolReader['held'] {
-    return this.#extent(this.saved, this.#committed);
+    const { records, keptBytes } = this.#extent(this.saved, this.#committed);
+    return { records, bytes: keptBytes };
   }
   mark(): Mark {
-    return { n: this.#isRewindDue ? this.saved : this.#committed, rewinds: this.#rewinds };
+    return { n: this.#arrived, rewinds: this.#rewinds };
   }
   release({ n, rewinds }: Mark): void {
     if (this.#released === null || rewinds !== this.#rewinds || n <= this.#released) return;
@@ -159,18 +193,22 @@ export class CursorReader implements SpoolReader {
     await this.#endScan();
   }
 
-  /** Records after one n and up to another. */
-  #extent(after: number, upTo: number): { records: number; bytes: number } {
+  /** Records after one n and up to another that are for this reader, and the bytes of all records there. */
+  #extent(after: number, upTo: number): { records: number; bytes: number; keptBytes: number } {
     let records = 0;
     let bytes = 0;
-    for (const { firstN, lastN, bytes: size } of this.#host.segments.all) {
+    let keptBytes = 0;
+    for (const { firstN, lastN, bytes: size, counts } of this.#host.segments.all) {
       const inside = Math.min(upTo, lastN) - Math.max(after, firstN - 1);
       if (inside <= 0) continue;
-      records += inside;
       // Within a segment by proportion: frames of one installation are of similar size.
-      bytes += Math.round((size * inside) / (lastN - firstN + 1));
+      const share = inside / (lastN - firstN + 1);
+      const own = this.#criticalOnly ? counts?.critical : undefined;
+      keptBytes += Math.round(size * share);
+      records += own === undefined ? inside : Math.ceil(own.records * share);
+      bytes += Math.round((own?.bytes ?? size) * share);
     }
-    return { records, bytes };
+    return { records, bytes, keptBytes };
   }
   #placeBehind(n: number): Place {
     const segment = this.#host.segments.holding(n + 1);
@@ -191,11 +229,12 @@ export class CursorReader implements SpoolReader {
     this.#place = { segment: after, offset: 0 };
   }
   #fromMemory(maxBytes: number): SpoolRecord[] | undefined {
-    const found = this.#host.memory.read(this.#place, maxBytes);
+    const found = this.#host.memory.read(this.#place, maxBytes, this.#criticalOnly);
     if (found === undefined) return undefined;
     this.#place = { segment: this.#place.segment, offset: found.offset };
     // After a rewind the place may lie before the record to go on with.
     const from = this.#handedOut;
+    this.#handedOut = Math.max(from, found.lastN);
     return (found.records[0]?.n ?? 0) > from ? found.records : found.records.filter(({ n }) => n > from);
   }
 
@@ -208,6 +247,7 @@ export class CursorReader implements SpoolReader {
     const { scan } = this.#scan;
     const records = await scan.next(segment.bytes, maxBytes);
     this.#place = { segment, offset: scan.position };
+    this.#handedOut = Math.max(this.#handedOut, scan.seenN);
     if (this.#place.offset >= segment.bytes) await this.#endScan();
     return records;
   }
@@ -217,6 +257,7 @@ export class CursorReader implements SpoolReader {
       from: offset,
       lastN: offset === 0 ? segment.firstN - 1 : this.#handedOut,
       skipTo: this.#handedOut,
+      criticalOnly: this.#criticalOnly,
       onDamage: (damage) => this.#host.damaged(segment, damage),
     });
   }

@@ -3,14 +3,14 @@ import { countedBy } from '@weir/reading';
 import type { FrameKey } from './frame.ts';
 import { HEADER_BYTES } from './frame.ts';
 import { type Damage, SegmentScan } from './scan.ts';
-import type { Segment, SegmentList } from './segment.ts';
+import { countCritical, noCounts, type Segment, type SegmentCounts, type SegmentList } from './segment.ts';
 import type { SpoolEvents } from './types.ts';
 
 const BATCH_BYTES = 1 << 20;
 
 export interface SegmentContent {
   readonly lastN: number;
-  readonly readings: number;
+  readonly counts: SegmentCounts;
   /** The count (`Envelope.k`) behind the last record; null: no line tells. */
   readonly counted: number | null;
   /** Newest append, epoch milliseconds; 0: none. */
@@ -32,9 +32,10 @@ export async function inspectSegment(
     from: 0,
     lastN: segment.firstN - 1,
     skipTo: 0,
+    criticalOnly: false,
     onDamage: (damage) => damages.push(damage),
   });
-  let readings = 0;
+  const counts = noCounts();
   let newestAt = 0;
   let counted: number | null = null;
   try {
@@ -43,8 +44,9 @@ export async function inspectSegment(
       if (records.length === 0) break;
       let sinceLine = 0;
       let line: Buffer | null = null;
-      for (const { kind, count, at, body } of records) {
-        readings += count;
+      for (const { kind, critical, count, at, body } of records) {
+        counts.readings += count;
+        if (critical) countCritical(counts, count, HEADER_BYTES + body.length);
         newestAt = Math.max(newestAt, at);
         if (kind === 'reading') line = body;
         sinceLine = kind === 'reading' ? 0 : sinceLine + count;
@@ -58,7 +60,7 @@ export async function inspectSegment(
   }
   const last = damages.at(-1);
   const goodBytes = last !== undefined && last.nextN === undefined ? last.from : segment.bytes;
-  return { lastN: scan.seenN, readings, counted, newestAt, goodBytes, damages };
+  return { lastN: scan.seenN, counts, counted, newestAt, goodBytes, damages };
 }
 
 /**
@@ -76,10 +78,10 @@ export async function recoverTail(
 ): Promise<{ nextN: number; newestAt: number; counted: number | null }> {
   const segment = segments.last;
   if (segment === undefined) return { nextN: 1, newestAt: 0, counted: 0 };
-  const { lastN, readings, counted, newestAt, goodBytes } = await inspectSegment(fs, key, segment);
+  const { lastN, counts, counted, newestAt, goodBytes } = await inspectSegment(fs, key, segment);
   const cut = segment.bytes - goodBytes;
   segment.lastN = lastN;
-  segment.readings = readings;
+  segment.counts = counts;
   const file = await fs.open(segment.path, 'write');
   try {
     if (cut > 0) await file.truncate(goodBytes);

@@ -4,7 +4,7 @@ import { diskError } from './files.ts';
 import type { FrameKey } from './frame.ts';
 import type { CursorReader } from './reader.ts';
 import { inspectSegment } from './recovery.ts';
-import type { Segment, SegmentList } from './segment.ts';
+import { noCounts, type Segment, type SegmentList } from './segment.ts';
 import { DESTINATIONS, type Destination, type SpoolEvents } from './types.ts';
 
 export interface RetentionHost extends Pick<SpoolEvents, 'onDropped'> {
@@ -76,16 +76,16 @@ export class Retention {
     if (done.length > 0) this.#host.freed();
   }
   #now(): Saved {
-    const { kafka, rabbitmq } = this.#host.readers;
+    const { readers, counted } = this.#host;
+    const { kafka, rabbitmq, critical } = readers;
+    const noted = DESTINATIONS.filter((name) => readers[name].savedNote !== null);
     return {
       kafka: kafka.saved,
       rabbitmq: rabbitmq.saved,
-      counted: this.#host.counted(),
-      notes: {
-        ...(kafka.savedNote === null ? {} : { kafka: kafka.savedNote }),
-        ...(rabbitmq.savedNote === null ? {} : { rabbitmq: rabbitmq.savedNote }),
-      },
-      drops: { kafka: kafka.drops, rabbitmq: rabbitmq.drops },
+      critical: critical.saved,
+      counted: counted(),
+      notes: Object.fromEntries(noted.map((name) => [name, readers[name].savedNote])),
+      drops: Object.fromEntries(DESTINATIONS.map((name) => [name, readers[name].drops])),
     };
   }
   async #dropOldest(fits: () => boolean): Promise<void> {
@@ -93,21 +93,18 @@ export class Retention {
     while (!fits()) {
       const victim = segments.all.find((segment) => this.#droppable(segment));
       if (victim === undefined) return;
-      victim.readings ??= (await inspectSegment(fs, key, victim)).readings;
+      victim.counts ??= (await inspectSegment(fs, key, victim)).counts;
       if (!this.#droppable(victim)) continue; // a forwarder came to it meanwhile
       const losers = DESTINATIONS.filter((name) => !this.#host.readers[name].hasRead(victim));
-      for (const name of losers) this.#host.readers[name].drop(victim);
+      const lost = losers.map((name) => ({ destination: name, ...lostBy(name, victim) }));
+      for (const { destination, readings } of lost) {
+        this.#host.readers[destination].drop(victim.lastN, readings);
+      }
       // Known before it is gone: else a crash in between would make a loss of it.
       await this.#host.cursors.save(this.#now());
       await segments.remove(victim);
-      for (const destination of losers) {
-        this.#host.onDropped?.({
-          reason: 'spool-drop-oldest',
-          destination,
-          records: victim.lastN - victim.firstN + 1,
-          readings: victim.readings,
-        });
-      }
+      for (const { records, ...each } of lost)
+        if (records > 0) this.#host.onDropped?.({ reason: 'spool-drop-oldest', records, ...each });
       this.#host.freed();
     }
   }
@@ -119,4 +116,20 @@ export class Retention {
   #fail(error: unknown): void {
     this.#host.failed(diskError('saving cursors and removing segments of the spool', this.#host.dir, error));
   }
+}
+
+/**
+ * What is dropped with `segment` for one destination. A record with critical readings counts for the critical lane,
+ * with all of its readings: of those that its frame tells of, no one is counted twice.
+ */
+function lostBy(
+  name: Destination,
+  { firstN, lastN, counts }: Segment,
+): { records: number; readings: number } {
+  const records = lastN - firstN + 1;
+  const { readings, critical } = counts ?? noCounts();
+  if (name === 'critical') return { records: critical.records, readings: critical.readings };
+  if (name === 'rabbitmq')
+    return { records: records - critical.records, readings: readings - critical.readings };
+  return { records, readings };
 }

@@ -1,5 +1,13 @@
 import type { DurableFile } from '@weir/flow';
-import { checkFrame, type FrameKey, frameN, HEADER_BYTES, INCOMPLETE, readFrame } from './frame.ts';
+import {
+  checkFrame,
+  type FrameKey,
+  frameN,
+  HEADER_BYTES,
+  INCOMPLETE,
+  isCriticalFrame,
+  readFrame,
+} from './frame.ts';
 import type { SpoolRecord } from './types.ts';
 
 const BLOCK_BYTES = 1 << 20;
@@ -22,6 +30,8 @@ export interface ScanOptions {
   readonly lastN: number;
   /** Records up to this n are passed over. */
   readonly skipTo: number;
+  /** Others are passed over too, once their checksum is right: a flag or a length that flipped must not hide one. */
+  readonly criticalOnly: boolean;
   readonly onDamage: (damage: Damage) => void;
 }
 
@@ -61,7 +71,7 @@ export class SegmentScan {
    * `end` is reached.
    */
   async next(end: number, maxBytes: number): Promise<SpoolRecord[]> {
-    const { key, skipTo } = this.#options;
+    const { key, skipTo, criticalOnly } = this.#options;
     const records: SpoolRecord[] = [];
     let bytes = 0;
     while (this.position < end) {
@@ -70,10 +80,11 @@ export class SegmentScan {
       if (size > 0) {
         const n = frameN(this.#buffer, this.#at);
         if (n > this.#seenN) {
-          if (records.length > 0 && bytes + size - HEADER_BYTES > maxBytes) return records;
+          const isWanted = n > skipTo && (!criticalOnly || isCriticalFrame(this.#buffer, this.#at));
+          if (isWanted && records.length > 0 && bytes + size - HEADER_BYTES > maxBytes) return records;
           this.#settleDamage(n);
           this.#seenN = n;
-          if (n > skipTo) {
+          if (isWanted) {
             records.push(readFrame(this.#buffer, this.#at));
             bytes += size - HEADER_BYTES;
           }

@@ -2,6 +2,21 @@ import { join } from 'node:path';
 import type { DurableFile, DurableFs } from '@weir/flow';
 import { removeFile } from './files.ts';
 
+/** What records hold; of the critical ones also how many they are, and their bytes with their frames. */
+export interface SegmentCounts {
+  readings: number;
+  readonly critical: { records: number; bytes: number; readings: number };
+}
+export function noCounts(): SegmentCounts {
+  return { readings: 0, critical: { records: 0, bytes: 0, readings: 0 } };
+}
+/** Counts one critical record of `readings` readings and `bytes` bytes. */
+export function countCritical({ critical }: SegmentCounts, readings: number, bytes: number): void {
+  critical.records++;
+  critical.readings += readings;
+  critical.bytes += bytes;
+}
+
 /** One append-only file. */
 export class Segment {
   readonly firstN: number;
@@ -10,15 +25,15 @@ export class Segment {
   bytes: number;
   /** Highest n inside; `firstN - 1` while it is empty. */
   lastN: number;
-  /** Readings inside; null when an earlier process wrote them and nobody has counted yet. */
-  readings: number | null;
+  /** What is inside; null when an earlier process wrote it and nobody has counted yet. */
+  counts: SegmentCounts | null;
 
   constructor(firstN: number, path: string, bytes: number) {
     this.firstN = firstN;
     this.path = path;
     this.bytes = bytes;
     this.lastN = firstN - 1;
-    this.readings = bytes === 0 ? 0 : null;
+    this.counts = bytes === 0 ? noCounts() : null;
   }
 }
 
@@ -90,10 +105,16 @@ export class SegmentList {
     await removeFile(this.#fs, segment.path);
     this.bytes -= segment.bytes;
   }
-  grow(segment: Segment, bytes: number, lastN: number, readings: number): void {
+  grow(segment: Segment, bytes: number, lastN: number, { readings, critical }: SegmentCounts): void {
     segment.bytes += bytes;
     segment.lastN = lastN;
-    if (segment.readings !== null) segment.readings += readings;
+    if (segment.counts !== null) {
+      const { counts } = segment;
+      counts.readings += readings;
+      counts.critical.records += critical.records;
+      counts.critical.readings += critical.readings;
+      counts.critical.bytes += critical.bytes;
+    }
     this.bytes += bytes;
   }
   cut(segment: Segment, bytes: number): void {

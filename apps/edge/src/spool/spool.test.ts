@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { WeirError } from '@weir/flow';
 import { type Faults, faultFs, MemoryDisk, until } from '@weir/testkit';
+import { readWhole, replaceFile } from './files.ts';
 import { DIR, open } from './spool.fixture.ts';
 import type { Spool } from './spool.ts';
-import type { CorruptBytes, DroppedRecords, SpoolEntry } from './types.ts';
+import {
+  type CorruptBytes,
+  DESTINATIONS,
+  type Destination,
+  type DroppedRecords,
+  type SpoolEntry,
+} from './types.ts';
 
 const never = new AbortController().signal;
 const within = { deadlineMs: 10_000, everyMs: 1 };
@@ -31,13 +39,17 @@ async function fill(spool: Spool, more: Partial<SpoolEntry> = {}): Promise<numbe
     await promise;
   }
 }
-async function readAll(spool: Spool, name: 'kafka' | 'rabbitmq'): Promise<string[]> {
+async function readAll(spool: Spool, name: Destination): Promise<string[]> {
   const texts: string[] = [];
   const reader = spool.reader(name);
-  while (reader.behind.records > 0) {
-    const records = await reader.next(2_000, never);
+  const caughtUp = new AbortController();
+  if (name === 'critical') void reader.reached(spool.stats.lastN, never).then(() => caughtUp.abort());
+  // The critical lane has to pass over what is not for it, too.
+  while (name === 'critical' ? !caughtUp.signal.aborted : reader.behind.records > 0) {
+    const records = await reader.next(2_000, caughtUp.signal);
     texts.push(...records.map(({ body }) => body.toString()));
     reader.commit(records.at(-1)?.n ?? 0);
+    await new Promise((resolve) => setImmediate(resolve));
   }
   return texts;
 }
@@ -60,7 +72,7 @@ test('a record keeps its fields, from memory and from disk', async () => {
   await again.close();
 });
 
-test('each destination has its own cursor; segments behind both are removed', async () => {
+test('each destination has its own cursor; segments behind all of them are removed', async () => {
   const disk = new MemoryDisk();
   const spool = await open({ fs: disk });
   const sent = Array.from({ length: 60 }, (_, i) => `${i} ${'x'.repeat(400)}`);
@@ -76,6 +88,7 @@ test('each destination has its own cursor; segments behind both are removed', as
   const again = await open({ fs: disk });
   assert.equal(again.reader('kafka').behind.records, 0);
   assert.deepEqual(await readAll(again, 'rabbitmq'), sent);
+  assert.deepEqual(await readAll(again, 'critical'), []);
   await until(() => again.stats.segments <= 2, { ...within, what: 'removed segments' });
   await again.close();
 });
@@ -182,6 +195,7 @@ test('block: takes nothing at the limit, and goes on when a destination has caug
   assert.equal(spool.state, 'blocked', 'RabbitMQ is still away');
   const free = new Promise<void>((resolve) => spool.onFree(resolve));
   assert.equal((await readAll(spool, 'rabbitmq')).length, 128);
+  assert.equal((await readAll(spool, 'critical')).length, 0);
   await free;
   assert.equal(spool.state, 'free');
   await stored(spool, 'again');
@@ -193,6 +207,33 @@ test('prioritize: critical records have a reserve of their own', async () => {
   assert.equal(await fill(spool), 115);
   assert.equal(await fill(spool, { critical: true }), 13);
   assert.equal(spool.state, 'blocked');
+  await spool.close();
+});
+
+test('prioritize: who waits for the reserve is told of room in it, whoever else was refused', async () => {
+  const spool = await open({ fs: new MemoryDisk(), whenFull: 'prioritize' });
+  await fill(spool);
+  const critical = await fill(spool, { critical: true });
+  assert.equal(
+    spool.append(entry('x'.repeat(468)), () => {}),
+    false,
+    'the last one refused is a normal one',
+  );
+  const free = new Promise<void>((resolve) => spool.onFree(resolve));
+  // One segment goes: more than nine tenths are still full.
+  for (const name of DESTINATIONS) {
+    const reader = spool.reader(name);
+    const [first] = await reader.next(4_200, never);
+    reader.commit(name === 'critical' ? (first?.n ?? 0) - 1 : 9);
+  }
+  await free;
+  assert.ok(spool.stats.usedBytes > 64_000 * 0.9, `${spool.stats.usedBytes}`);
+  await stored(spool, 'x'.repeat(468), { critical: true });
+  assert.ok(critical > 0);
+  assert.equal(
+    spool.append(entry('x'.repeat(468)), () => {}),
+    false,
+  );
   await spool.close();
 });
 
@@ -275,4 +316,106 @@ test('a record that can never fit is refused as data', async () => {
   );
   await spool.close();
   assert.throws(() => spool.append(entry('x'), () => {}), /closed/);
+});
+
+test('the critical lane gets critical records alone, from memory and disk, and holds nothing for the others', async () => {
+  const disk = new MemoryDisk();
+  const spool = await open({ fs: disk });
+  const wanted: string[] = [];
+  for (let i = 0; i < 60; i++) {
+    const critical = i % 20 === 10;
+    const text = `${i} ${'x'.repeat(400)}`;
+    await stored(spool, text, { critical });
+    if (critical) wanted.push(text);
+  }
+  assert.deepEqual(await readAll(spool, 'critical'), wanted);
+  await spool.close();
+  disk.flip(`${DIR}/cursors.json`, 50); // so that everything is read again
+
+  const again = await open({ fs: disk, onCorrupt: () => {} });
+  assert.equal(again.reader('critical').behind.records > wanted.length, true, 'of old segments all may be');
+  const reader = again.reader('critical');
+  const [first] = await reader.next(1, never);
+  assert.equal(first?.body.toString(), wanted[0]);
+  const { n = 0 } = first ?? {};
+  reader.commit(n);
+  assert.deepEqual(await readAll(again, 'critical'), wanted.slice(1));
+  assert.deepEqual(reader.behind, { records: 0, bytes: 0, oldestAt: null });
+  await Promise.all([readAll(again, 'kafka'), readAll(again, 'rabbitmq')]);
+  await until(() => again.stats.segments <= 2, { ...within, what: 'removed segments' });
+
+  // What it has in hand stays, and tells how far the lane is behind.
+  await stored(again, 'c', { critical: true });
+  const [held] = await reader.next(1, never);
+  for (let i = 0; i < 60; i++) await stored(again, `n ${'x'.repeat(400)}`);
+  assert.equal(reader.behind.records, 1);
+  assert.equal(reader.behind.oldestAt, held?.at);
+  await again.close();
+});
+
+test('a spool without a critical cursor goes on where the one lane to RabbitMQ was', async () => {
+  const disk = new MemoryDisk();
+  const spool = await open({ fs: disk });
+  for (const text of ['a', 'b', 'c']) await stored(spool, text, { critical: true });
+  const reader = spool.reader('rabbitmq');
+  const [, second] = await reader.next(1_000, never);
+  reader.commit(second?.n ?? 0);
+  await spool.close();
+  const { id } = JSON.parse(String(await readWhole(disk, `${DIR}/spool.json`))) as { id: string };
+  const cursors = JSON.stringify({ kafka: 1, rabbitmq: 2 });
+  const file = { v: 1, spool: id, cursors: { kafka: 1, rabbitmq: 2 }, crc: crc32(id + cursors) };
+  await replaceFile(disk, `${DIR}/cursors.json`, JSON.stringify(file));
+
+  const again = await open({ fs: disk });
+  assert.deepEqual(await readAll(again, 'critical'), ['c']);
+  assert.deepEqual(await readAll(again, 'rabbitmq'), ['c']);
+  assert.deepEqual(await readAll(again, 'kafka'), ['b', 'c']);
+  await again.close();
+});
+
+test('drop-oldest: what is not for the critical lane is not dropped for it, and no reading twice for RabbitMQ', async () => {
+  const lost = { kafka: 0, rabbitmq: 0, critical: 0 };
+  const spool = await open({
+    fs: new MemoryDisk(),
+    whenFull: 'drop-oldest',
+    onDropped: ({ destination, readings }) => {
+      lost[destination as Destination] += readings;
+    },
+  });
+  for (let i = 0; i < 600; i++) {
+    while (spool.state === 'blocked') await new Promise<void>((resolve) => spool.onFree(resolve));
+    await stored(spool, `${i} ${'x'.repeat(460)}`, { count: 3, critical: i % 10 === 0 });
+  }
+  const criticals = 3 * (await readAll(spool, 'critical')).length;
+  assert.ok(lost.critical > 0);
+  assert.equal(criticals + lost.critical, 180);
+  assert.equal(lost.rabbitmq + lost.critical, lost.kafka);
+  await spool.close();
+});
+
+test('reached: when everything before it arrived, not while it has to be sent again', async () => {
+  const spool = await open({ fs: new MemoryDisk() });
+  const reader = spool.reader('critical');
+  reader.hold();
+  await stored(spool, 'a', { critical: true });
+  await stored(spool, 'b');
+  const { lastN } = spool.stats;
+  let isReached = false;
+  const reached = reader.reached(lastN, never).then(() => {
+    isReached = true;
+  });
+  const [first] = await reader.next(1_000, never);
+  assert.equal(isReached, false);
+  reader.commit(first?.n ?? 0);
+  await reached;
+  reader.rewind();
+  const stop = new AbortController();
+  const again = reader.reached(lastN, stop.signal);
+  const [second] = await reader.next(1_000, never);
+  assert.equal(second?.body.toString(), 'a');
+  reader.commit(second?.n ?? 0);
+  await again;
+  stop.abort();
+  await reader.reached(lastN + 1, stop.signal);
+  await spool.close();
 });

@@ -44,7 +44,7 @@ export class Spool {
   #durable: number;
   #inFlightBytes = 0;
   #state: SpoolState = 'free';
-  /** What was refused last, and the bound that it did not fit under. */
+  /** The largest that was refused, and the widest bound that something did not fit under. */
   #refused = { size: 0, limit: 0 };
   #committing: Promise<void> | null = null;
   #failure: WeirError | null = null;
@@ -236,8 +236,8 @@ export class Spool {
       offset,
     );
     await file.datasync();
-    segments.grow(segment, group.bytes, group.lastN, group.readings);
-    this.#durable += group.readings;
+    segments.grow(segment, group.bytes, group.lastN, group.counts);
+    this.#durable += group.counts.readings;
     memory.add(segment, offset, group.slices);
     this.#options.onGroup?.({
       records: group.records,
@@ -248,7 +248,8 @@ export class Spool {
 
   #refuse(state: 'throttled' | 'blocked', size: number, limit: number): false {
     if (this.#state !== 'blocked') this.#state = state;
-    this.#refused = { size: Math.max(size, this.#refused.size), limit };
+    const { size: largest, limit: widest } = this.#refused;
+    this.#refused = { size: Math.max(size, largest), limit: Math.max(limit, widest) };
     return false;
   }
   #relax(): void {
@@ -274,7 +275,7 @@ export class Spool {
   }
   #damaged(segment: Segment, damage: Damage): void {
     const place = `${segment.path}:${damage.from}`;
-    if (this.#reported.has(place) || this.#reported.size > 10_000) return; // both readers come by
+    if (this.#reported.has(place) || this.#reported.size > 10_000) return; // every reader comes by
     this.#reported.add(place);
     this.#options.onCorrupt?.({
       file: segment.path,

@@ -1,9 +1,20 @@
 import type { DropReason, DurableFs, WeirError } from '@weir/flow';
 import type { HopTime } from '@weir/observe';
 
-/** Both sinks of the edge; each has a cursor of its own, so that one being away does not hold the other back. */
-export const DESTINATIONS = ['kafka', 'rabbitmq'] as const;
+/**
+ * The ways out of the edge; each has a cursor of its own, so that one being away does not hold the others back.
+ * `rabbitmq` and `critical` are two lanes to one broker: a queue that takes no normal readings holds the first alone.
+ * Who reads for `critical` gets the records with critical readings; it passes over all others.
+ */
+export const DESTINATIONS = ['kafka', 'rabbitmq', 'critical'] as const;
 export type Destination = (typeof DESTINATIONS)[number];
+
+/** Where the ledger and the pressure of the pipeline show a destination: both lanes are one hop. */
+export const HOP_OF = {
+  kafka: 'forward-kafka',
+  rabbitmq: 'forward-rabbitmq',
+  critical: 'forward-rabbitmq',
+} as const satisfies Record<Destination, string>;
 
 export type RecordKind = 'reading' | 'dead-letter' | 'event';
 
@@ -46,7 +57,7 @@ export interface CorruptBytes {
 
 export interface DroppedRecords {
   readonly reason: DropReason;
-  /** The destination that will not get them; null: neither. */
+  /** The destination that will not get them; null: none. */
   readonly destination: Destination | null;
   readonly records: number;
   readonly readings: number;
@@ -107,11 +118,17 @@ export interface SpoolReader {
    * `n` was not read yet.
    */
   commit(n: number, note?: Note): void;
-  /** What is durable but not committed. `oldestAt`: append time of the first such record, null when unknown. */
+  /**
+   * What is durable but not committed. `oldestAt`: append time of the first such record, null when unknown. Of the
+   * critical lane: critical records, estimated by their share of each segment; a segment that an earlier process
+   * wrote counts as a whole until it is passed.
+   */
   readonly behind: { readonly records: number; readonly bytes: number; readonly oldestAt: number | null };
+  /** Resolves when everything up to `n` has arrived or was passed over, or when `signal` aborts. */
+  reached(n: number, signal: AbortSignal): Promise<void>;
   /** From now on what is committed stays in the spool, over restarts as well, until it is released. */
   hold(): void;
-  /** What is committed but not released. */
+  /** What is committed but not released: records as in `behind`, never too few, and the bytes that the spool keeps. */
   readonly held: { readonly records: number; readonly bytes: number };
   /** Everything that is committed now, to be released later. */
   mark(): Mark;

@@ -18,7 +18,9 @@ import { runEdge } from '../flow.ts';
 import { Tally } from '../forward/tally.ts';
 import type { Alive } from '../liveness/alive-devices.ts';
 import {
+  DESTINATIONS,
   type DeadLetterRecord,
+  type Destination,
   type EventRecord,
   parseDeadLetterBody,
   parseEventBody,
@@ -149,7 +151,7 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
 
   const seen: SpoolRecord[] = [];
   const reading = new AbortController();
-  const readAll = async (name: 'kafka' | 'rabbitmq'): Promise<void> => {
+  const readAll = async (name: Destination): Promise<void> => {
     while (!reading.signal.aborted) {
       const records = await spool.reader(name).next(1 << 20, reading.signal);
       for (const record of records) {
@@ -163,7 +165,7 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
   };
   const readers: Promise<void>[] = [];
   const drain = (): void => {
-    readers.push(readAll('kafka'), readAll('rabbitmq'));
+    readers.push(...DESTINATIONS.map(readAll));
   };
   if (options.drains !== false) drain();
 
@@ -190,13 +192,11 @@ export async function openRig(scope: Scope, options: RigOptions = {}): Promise<R
       everyMs: 2,
     });
     const { lastN } = spool.stats;
-    await until(
-      () =>
-        spool.reader('kafka').behind.records === 0 &&
-        spool.reader('rabbitmq').behind.records === 0 &&
-        lastN >= 0,
-      { deadlineMs: 5_000, what: 'the spool is read', everyMs: 2 },
-    );
+    await until(() => DESTINATIONS.every((name) => spool.reader(name).behind.records === 0) && lastN >= 0, {
+      deadlineMs: 5_000,
+      what: 'the spool is read',
+      everyMs: 2,
+    });
     return [...new Map(seen.map((record) => [record.n, record])).values()].sort((a, b) => a.n - b.n);
   };
   const ofKind = async (kind: SpoolRecord['kind']): Promise<readonly SpoolRecord[]> =>
