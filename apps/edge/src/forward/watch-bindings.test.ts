@@ -16,13 +16,14 @@ async function rig(t: TestContext, options: { repairDelayMs?: number; limitBytes
   const dir = mkdtempSync(join(tmpdir(), 'weir-watch-'));
   const spool = await testSpool(dir);
   const reader = spool.reader('rabbitmq');
+  const other = spool.reader('critical');
   const stop = new AbortController();
   const sent: number[] = [];
   const told: string[] = [];
   let question: ((answer: readonly string[] | Error) => void) | undefined;
   let repairs = 0;
   const watch = watchBindings({
-    readers: [reader],
+    readers: [reader, other],
     missing: () =>
       new Promise((resolve, reject) => {
         if (stop.signal.aborted) resolve([]);
@@ -78,7 +79,7 @@ async function rig(t: TestContext, options: { repairDelayMs?: number; limitBytes
     await spool.close();
     rmSync(dir, { recursive: true });
   });
-  return { spool, reader, sent, told, answer, arrives, repairs: () => repairs };
+  return { spool, reader, other, sent, told, answer, arrives, repairs: () => repairs };
 }
 
 test('nothing is sent before the first look; two looks release what was sent between them', async (t) => {
@@ -153,4 +154,26 @@ test('what nobody could verify is let go at the limit, and told', async (t) => {
   await answer(new Error('the management API is away'));
   assert.ok(told.some((line) => line.startsWith('unverified')));
   assert.equal(reader.held.records, 0);
+});
+
+test('missing bindings: both lanes send again', async (t) => {
+  const { spool, reader, told, answer, arrives, other } = await rig(t);
+  await answer([]);
+  await appendReading(spool, 'pump-1', 1);
+  await appendReading(spool, 'pump-1', 2, { critical: true });
+  await arrives(1, 2);
+  const read = async (): Promise<number[]> => {
+    const ns = (await other.next(1 << 20, AbortSignal.timeout(5_000))).map(({ n }) => n);
+    other.commit(ns.at(-1) ?? 0);
+    return ns;
+  };
+  assert.deepEqual(await read(), [2]);
+  await answer(['queue q is not bound']);
+  await answer([]);
+  await arrives(1, 2, 1, 2);
+  assert.deepEqual(await read(), [2]);
+  assert.ok(told.includes('again 3: bindings were missing'));
+  await answer([]);
+  await answer([]);
+  assert.deepEqual([reader.held.records, other.held.records], [0, 0]);
 });
