@@ -82,7 +82,7 @@ async function spoolRecord(
 }
 
 test('restarts and kill -9 of every app leave no residual; what is taken away is missing, exactly and where it was', {
-  timeout: 400_000,
+  timeout: 600_000,
 }, async (t) => {
   const pipeline = await startPipeline(t, { readyMs: 60_000 });
   const { space, apps } = pipeline;
@@ -143,10 +143,14 @@ test('restarts and kill -9 of every app leave no residual; what is taken away is
   await Promise.all([apps.aggregator.kill('SIGKILL'), apps.archiver.kill('SIGKILL')]);
   const partition = partitionOf('pump-5', READINGS_PARTITIONS);
   await publish(pipeline, 'pump-5', 3);
-  await until(async () => ((await askLedger(monitor))?.hops[1]?.inFlight ?? 0) === 3 * READINGS, {
-    ...SHOWN,
-    what: 'what was published to be in Kafka only',
-  });
+  await until(
+    async () => {
+      const ledger = await askLedger(monitor);
+      assert.equal(ledger?.hops[1]?.inFlight, 3 * READINGS, JSON.stringify(ledger));
+      return true;
+    },
+    { ...SHOWN, deadlineMs: 120_000, what: 'what was published to be in Kafka only' },
+  );
   const { readings } = kafkaTopology(space.namespace);
   const admin = new kafkajs.Kafka({
     clientId: 'test',
@@ -195,10 +199,11 @@ test('restarts and kill -9 of every app leave no residual; what is taken away is
   t.diagnostic(
     `exact ${((performance.now() - began) / 1_000).toFixed(1)} s after the last sabotage, ${((performance.now() - robbed) / 1_000).toFixed(1)} s after the first`,
   );
-  assert.match(
-    await monitor.metrics(),
-    new RegExp(`^weir_ledger_residual\\{[^}]*hop="kafka"[^}]*\\} ${3 * READINGS}$`, 'm'),
-  );
+  const inMetrics = new RegExp(`^weir_ledger_residual\\{[^}]*hop="kafka"[^}]*\\} ${3 * READINGS}$`, 'm');
+  await until(async () => inMetrics.test(await monitor.metrics()), {
+    ...SHOWN,
+    what: 'the residual in the metrics',
+  });
 
   // It stays when traffic goes on, becomes an alert, and ends when somebody takes note of it.
   await publishAll(pipeline, 1);
