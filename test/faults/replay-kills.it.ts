@@ -60,7 +60,7 @@ const rows = async (space: Isolated): Promise<string[]> =>
   (await storedWindows(space)).map((row: StoredWindow) => JSON.stringify(row)).sort();
 
 test('letters of twelve reasons on both brokers: the worker killed at every step sends each of them, and each counts once', {
-  timeout: 300_000 + LETTERS * 10,
+  timeout: 600_000 + LETTERS * 10,
 }, async (t) => {
   const own = await isolated(t);
   const space = { ...own, env: { ...own.env, ...SETTINGS } };
@@ -103,12 +103,17 @@ test('letters of twelve reasons on both brokers: the worker killed at every step
     assert.equal(task.sent, PACED);
     const times = [...(await replayedRecords(space, id)).values()].sort((a, b) => a - b);
     assert.equal(times.length, PACED);
-    // The first second makes up for what the first request took.
-    const first = (times[0] as number) + 1_000;
+    const first = times[0] as number;
     const seconds = ((times.at(-1) as number) - first) / 1_000;
-    const rate = times.filter((time) => time > first).length / seconds;
-    t.diagnostic(`${rate.toFixed(1)} letters/s with a limit of ${PACED_RATE}`);
-    assert.ok(Math.abs(rate - PACED_RATE) <= PACED_RATE * 0.05, `${rate} letters/s`);
+    const rate = PACED / seconds;
+    // Who was held up may make up for a second of it, by batches of a tenth of a second; nothing comes earlier.
+    const ahead = times.map((time, index) => index + 1 - (PACED_RATE * (time - first)) / 1_000);
+    const most = Math.max(...ahead);
+    t.diagnostic(
+      `${rate.toFixed(1)} letters/s with a limit of ${PACED_RATE}, at most ${Math.round(most)} ahead of it`,
+    );
+    assert.ok(most <= PACED_RATE * 1.2, `${most} letters ahead of the limit`);
+    assert.ok(rate >= PACED_RATE / 2, `${rate} letters/s, also on a busy machine`);
   });
 
   const known = [...chosen.stored, ...chosen.readings, ...paced.readings];
@@ -147,6 +152,10 @@ test('letters of twelve reasons on both brokers: the worker killed at every step
     await auditWindows(space, known, 60_000);
     await auditArchive(space, await kafkaLines(space), 60_000);
     await weir(space.env, 'audit', '--json'); // ends with 1 when a window differs from what the archive says
+    await until(() => new Set(got.map(({ id }) => id)).size >= chosen.messages.size, {
+      deadlineMs: 60_000,
+      what: 'every message at its consumer',
+    });
     assertMessages(chosen, got);
     t.diagnostic(
       `${got.length - new Set(got.map(({ id }) => id)).size} messages of RabbitMQ came twice, with their ids`,
