@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { isPortFree, isSameProcess, type ProcessId, requirePorts } from '@weir/infra';
-import { freeOffset, until } from '@weir/testkit';
+import { freeOffset, type Scope, until } from '@weir/testkit';
 import { PORTS, type PortName } from '@weir/topology';
 import { ROOT } from './paths.ts';
 import { readRun } from './supervise/run-file.ts';
@@ -24,9 +24,26 @@ const LISTENING: readonly PortName[] = [
   'redis',
 ];
 
-test('up, kill -9, up again with its data, down: nothing is left behind', { timeout: 420_000 }, async (t) => {
+const SERVER_PORTS: readonly PortName[] = [
+  ...(['kafka', 'kafkaController', 'rabbitmq', 'rabbitmqManagement', 'rabbitmqDistribution'] as const),
+  ...(['epmd', 'postgres', 'minio', 'minioConsole', 'redis'] as const),
+];
+/** From here on Linux hands ports out to outgoing connections. */
+const FIRST_OUTGOING = 32_768;
+
+/** An offset at which not only the apps but the servers too find their ports free, and nobody else takes them. */
+async function installationOffset(scope: Scope): Promise<number> {
+  for (;;) {
+    const offset = await freeOffset(scope);
+    const ports = SERVER_PORTS.map((name) => PORTS[name] + offset);
+    if (Math.max(...ports) >= FIRST_OUTGOING) continue;
+    if ((await Promise.all(ports.map(isPortFree))).every(Boolean)) return offset;
+  }
+}
+
+test('up, kill -9, up again with its data, down: nothing is left behind', { timeout: 600_000 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'weir-up-'));
-  const offset = await freeOffset(t);
+  const offset = await installationOffset(t);
   const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('WEIR_'));
   const env = { ...Object.fromEntries(inherited), WEIR_PORTS__OFFSET: String(offset), WEIR_DATA_DIR: folder };
   const weir = async (...args: readonly string[]) => {
@@ -71,7 +88,7 @@ test('up, kill -9, up again with its data, down: nothing is left behind', { time
   const left = run.apps.map(({ process: id }) => id).filter((id): id is ProcessId => id !== null);
   process.kill(run.supervisor.pid, 'SIGKILL');
   await until(() => !left.some(isSameProcess), {
-    deadlineMs: 10_000,
+    deadlineMs: 30_000,
     what: 'the apps dying with the supervisor',
   });
   assert.equal((await weir('status')).code, 1);
