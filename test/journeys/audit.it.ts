@@ -37,7 +37,7 @@ const keysOf = async (space: Isolated): Promise<string[]> => {
 };
 
 test('an audit is clean through duplicates, late readings and restarts, and names every sabotage', {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, apps, mqttPort } = await startPipeline(t);
   const traffic = new Traffic(t, { mqttPort, devices: 12, hertz: 5 });
@@ -73,7 +73,13 @@ test('an audit is clean through duplicates, late readings and restarts, and name
   const from = new Date(last - 10_000).toISOString();
   const range = await prove(space.env, '--from', from, '--to', new Date(last).toISOString());
   const panes = range.levels[0]?.tally.equal ?? 0;
-  assert.ok(range.code === 0 && panes >= 12 * 8 && panes <= 12 * 10, `${panes} panes`);
+  // Seconds with a reading, those at the two ends perhaps; a busy machine may have left some out.
+  const inRange = traffic.known.filter(({ ts }) => ts >= Math.floor(last / 1_000) * 1_000 - 10_000);
+  const touched = new Set(inRange.map(({ device, ts }) => `${device} ${Math.floor(ts / 1_000)}`)).size;
+  assert.ok(
+    range.code === 0 && panes >= touched - 2 * 12 && panes <= touched && touched > 0,
+    `${panes} panes of ${touched}`,
+  );
   const elsewhere = await prove(space.env, '--scratch', space.stack.env.WEIR_TIMESCALE__URL ?? '');
   assert.deepEqual([elsewhere.code, elsewhere.levels], [0, clean.levels]);
 
@@ -136,7 +142,7 @@ test('an audit is clean through duplicates, late readings and restarts, and name
 });
 
 test('holes in the archive are found; what neither archive nor Kafka holds makes windows unprovable', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const { space, apps, mqttPort } = await startPipeline(t);
   const traffic = new Traffic(t, { mqttPort, devices: 12, hertz: 5 });

@@ -17,7 +17,7 @@ const STEPS: readonly (readonly [afterMs: number, aheadMs: number])[] = [
 ];
 const END_MS = 20_000;
 
-test('the host clock is set by 30 s, forth and back: no window changes', { timeout: 180_000 }, async (t) => {
+test('the host clock is set by 30 s, forth and back: no window changes', { timeout: 600_000 }, async (t) => {
   const space = await isolated(t);
   const clock = hostClock(space);
   const { apps, mqttPort } = await startPipeline(t, { space, env: clock.env });
@@ -66,9 +66,9 @@ test('the host clock is set by 30 s, forth and back: no window changes', { timeo
   for (const { envelope } of [...lines].sort((a, b) => a.envelope.n - b.envelope.n)) {
     const { seq, value, ts } = envelope.payload as { seq: number; value: number; ts?: number };
     const late = envelope.at - (sentAt[seq] as number);
-    // A busy machine may take its time; half a minute it does not take.
+    // A busy machine may take its time; the half minute of a step it does not take.
     assert.ok(
-      late > -200 && late < 5_000,
+      late > -200 && late < 15_000,
       `reading ${seq} of ${envelope.device} arrived ${late} ms after it was sent`,
     );
     furthest = Math.max(furthest, Math.abs(late));

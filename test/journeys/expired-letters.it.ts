@@ -57,7 +57,7 @@ const rows = (space: Isolated, where: string): Promise<number> =>
   });
 
 test('letters that have expired from the queue, and from the topic, are replayed from the object store byte for byte', {
-  timeout: 120_000,
+  timeout: 600_000,
 }, async (t) => {
   const space = await isolated(t);
   await weir(space.env, 'topology', 'apply');
@@ -107,7 +107,7 @@ test('letters that have expired from the queue, and from the topic, are replayed
     what: 'a row for each message',
   });
   await until(async () => (await queue(space, DLQ)).messages === 0, {
-    deadlineMs: 20_000,
+    deadlineMs: 30_000,
     what: 'the copies to expire',
   });
 
