@@ -1,4 +1,4 @@
-import type { ConsumerHandler, KafkaRecord } from '@weir/connect-kafka';
+import { type ConsumerHandler, forgetRecords, type KafkaRecord } from '@weir/connect-kafka';
 import type { ArchiverEvents } from './events.ts';
 import { every, PartitionArchive, type PartitionOptions } from './partition-archive.ts';
 
@@ -58,6 +58,7 @@ export class Archive implements ConsumerHandler {
     const archive = this.#partitions.get(partition);
     if (archive === undefined) return;
     await archive.take(records);
+    forgetRecords(records); // their lines are copied
     this.#makeRoom();
     await archive.room();
   }

@@ -15,10 +15,12 @@ export class Chunks {
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(CHUNK);
   }
 
-  /** Takes back the memory of these (parts of) chunks, which nobody may read any more. */
+  /** Takes back the memory of these (parts of) chunks, which nobody may read any more: they are empty from then on. */
   give(chunks: readonly Buffer[]): void {
     for (const { buffer } of chunks) {
-      if (buffer.byteLength === CHUNK && this.#spare.length < SPARE) this.#spare.push(Buffer.from(buffer));
+      const memory = (buffer as ArrayBuffer).transfer();
+      if (memory.byteLength === CHUNK && this.#spare.length < SPARE) this.#spare.push(Buffer.from(memory));
+      else memory.transfer(0); // at once, not when the garbage collector comes for it
     }
   }
 }

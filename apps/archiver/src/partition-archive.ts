@@ -33,7 +33,7 @@ export interface PartitionOptions {
 }
 
 interface Open {
-  readonly first: KafkaRecord;
+  readonly first: Pick<KafkaRecord, 'offset' | 'timestamp'>;
   readonly lines: LineBuffer;
   readonly since: number;
   last: bigint;
@@ -82,7 +82,7 @@ export class PartitionArchive {
     return this.#unstored[0]?.since ?? this.openSince;
   }
 
-  /** Takes a batch. */
+  /** Takes a batch, of which nothing is needed afterwards. */
   async take(records: readonly KafkaRecord[]): Promise<void> {
     try {
       for (const record of records) {
@@ -167,7 +167,7 @@ export class PartitionArchive {
   #add(record: KafkaRecord): void {
     const { budget, events, objectSize } = this.#options;
     this.#open ??= {
-      first: record,
+      first: { offset: record.offset, timestamp: record.timestamp },
       lines: new LineBuffer(this.partition, this.#options.chunks),
       since: performance.now(),
       last: record.offset,
