@@ -8,10 +8,11 @@ import {
 } from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Runner } from './database.ts';
+import { type Chunk, RowMemory } from './rows.ts';
 import { epochMs } from './windows.ts';
 
-/** Characters that are encoded at once. */
-const PIECE = 32 << 10;
+/** Bytes that a character of UTF-16 takes at most in UTF-8. */
+const MOST_BYTES = 3;
 
 /** The largest time that a JavaScript Date holds; PostgreSQL's reach further. */
 const MAX_TIME_MS = 8.64e15;
@@ -19,11 +20,12 @@ const MAX_TIME_MS = 8.64e15;
 /** Rows of one partition in the text form of COPY. */
 interface DeviceChange {
   readonly count: number;
-  readonly lines: readonly Buffer[];
+  readonly chunks: readonly Chunk[];
 }
 
 /** Keeps the table of devices in the windows' transaction; see `DeviceLog`. */
 export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> {
+  const memory = new RowMemory();
   return {
     name: 'devices',
     async open(runner, partition, state): Promise<PartOfPartition<DeviceChange>> {
@@ -34,19 +36,18 @@ export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> 
         due: (now) => devices.due(now),
         collect(now) {
           const { nextOffset, replayOffset } = state.position();
-          const lines: Buffer[] = [];
+          const chunks: Chunk[] = [];
           let count = 0;
-          let text = '';
           for (const one of devices.collect(now, nextOffset, replayOffset)) {
             count++;
-            text += lineOf(partition, one);
-            if (text.length < PIECE) continue;
-            lines.push(Buffer.from(text));
-            text = '';
+            const line = lineOf(partition, one);
+            const chunk = memory.room(chunks, line.length * MOST_BYTES);
+            chunk.used += chunk.bytes.write(line, chunk.used);
           }
-          if (count === 0) return null;
-          lines.push(Buffer.from(text));
-          return { count, lines };
+          return count === 0 ? null : { count, chunks };
+        },
+        settled({ chunks }) {
+          for (const chunk of chunks) memory.give(chunk);
         },
       };
     },
@@ -58,7 +59,7 @@ export function deviceState(outOfOrdernessMs: number): CommitPart<DeviceChange> 
       await transaction.copy(
         doing,
         'COPY pg_temp.staged_devices FROM STDIN',
-        changes.flatMap(({ lines }) => lines),
+        changes.flatMap(({ chunks }) => chunks.map(({ bytes, used }) => bytes.subarray(0, used))),
       );
       await transaction.query(doing, UPSERT);
     },

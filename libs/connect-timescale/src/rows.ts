@@ -17,7 +17,7 @@ const FIXED_BYTES = 166;
 const CHUNK_BYTES = 64 << 10;
 const MOST_SPARE = 256;
 
-interface Chunk {
+export interface Chunk {
   readonly bytes: Buffer;
   readonly view: DataView;
   used: number;
@@ -27,7 +27,16 @@ interface Chunk {
 export class RowMemory {
   private readonly spare: Chunk[] = [];
 
-  take(bytes: number): Chunk {
+  /** The last of `chunks`, or one more, with room for so many bytes. */
+  room(chunks: Chunk[], bytes: number): Chunk {
+    const last = chunks.at(-1);
+    if (last !== undefined && last.used + bytes <= last.bytes.length) return last;
+    const next = this.take(bytes);
+    chunks.push(next);
+    return next;
+  }
+
+  private take(bytes: number): Chunk {
     const spare = bytes <= CHUNK_BYTES ? this.spare.pop() : undefined;
     if (spare !== undefined) return spare;
     const made = Buffer.allocUnsafeSlow(Math.max(bytes, CHUNK_BYTES));
@@ -69,7 +78,7 @@ export class WindowRows {
 
   add(seriesId: number, window: Figures): void {
     const sketch = window.sketch?.encode();
-    const chunk = this.room(FIXED_BYTES + (sketch?.length ?? 0));
+    const chunk = this.memory.room(this.chunks, FIXED_BYTES + (sketch?.length ?? 0));
     const { bytes, view, used: at } = chunk;
     // The lengths of the fields are the same in every row.
     bytes.set(this.quantiles ? WINDOW_ROW : PANE_ROW, at);
@@ -110,14 +119,6 @@ export class WindowRows {
     }
     chunk.used = end;
     this.count++;
-  }
-
-  private room(bytes: number): Chunk {
-    const last = this.chunks[this.chunks.length - 1];
-    if (last !== undefined && last.used + bytes <= last.bytes.length) return last;
-    const next = this.memory.take(bytes);
-    this.chunks.push(next);
-    return next;
   }
 }
 
