@@ -117,9 +117,11 @@ test('restarts and kill -9 of every app leave no residual; what is taken away is
   await Promise.all(stopped.map((app) => app.restart()));
   await publishAll(pipeline, 1);
   const clean = await settled(monitor);
-  assert.deepEqual(residuals(clean), { spool: 0, kafka: 0, archive: 0 });
+  assert.deepEqual(residuals(clean), { spool: 0, kafka: 0, archive: 0, 'dead-letters': 0 });
   assert.equal(clean.totals.taken, clean.totals.sent);
   assert.equal(clean.totals.sent, 30 * READINGS * 5);
+  const windows = clean.hops.find(({ hop }) => hop === 'kafka');
+  assert.deepEqual([windows?.accepted, windows?.stored], [30 * READINGS * 5, 30 * READINGS * 5]);
   assert.ok(seen.length >= 3, `${seen.length} balances were seen`);
   for (const { residual, losses } of seen)
     assert.deepEqual([residual, losses], [0, []], 'never a false alarm');
@@ -181,7 +183,7 @@ test('restarts and kill -9 of every app leave no residual; what is taken away is
   }
   assert.ok(victim.readings > 0);
   await store.remove(bucket, [victim.key]);
-  const expected = { spool: READINGS, kafka: 3 * READINGS, archive: victim.readings };
+  const expected = { spool: READINGS, kafka: 3 * READINGS, archive: victim.readings, 'dead-letters': 0 };
   const began = performance.now();
   await until(
     async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readLedger } from '@weir/connect-timescale';
 import { freeOffset, spawnApp } from '@weir/testkit';
 import { Bench } from './testing.ts';
 
@@ -34,6 +35,9 @@ test('what never comes is counted once, whoever is killed; what comes twice is n
     [...clean.values()].map(({ missing }) => missing),
     [...clean].map(() => 0),
   );
+
+  const { outcomes } = await readLedger(bench.database, bench.topology.readings.name);
+  assert.deepEqual(outcomes, { stored: 20 * 200 * 2, duplicates: 0, deadLettered: 0 }, 'each counted once');
 
   // seven readings of one partition are said to be sent and are not there; then some come a second time
   const [holed] = [...clean.keys()] as [number];

@@ -11,7 +11,11 @@ import { watchPressure } from './pressure/index.ts';
 export async function startFlow(context: AppContext): Promise<void> {
   const parts = openParts(context);
   const pressure = watchPressure(context);
-  startLag(context, parts, busyOf(context.config.namespace, pressure));
-  startLedger(context, parts);
+  startLag(
+    context,
+    parts,
+    busyOf(context.config.namespace, () => pressure.current),
+  );
+  startLedger(context, parts, pressure);
   parts.lead();
 }

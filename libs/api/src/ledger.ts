@@ -2,21 +2,39 @@ import { z } from 'zod';
 import { instant } from './common.ts';
 
 const ledgerHop = z
-  .enum(['spool', 'kafka', 'archive'])
+  .enum(['spool', 'kafka', 'archive', 'dead-letters'])
   .describe(
-    'spool: taken by an edge and not sent; kafka: sent and not in the windows; archive: archived and not there any more',
+    'spool: taken by an edge and not sent; kafka: sent and not in the windows; archive: archived and not there any more; dead-letters: in the topic of the dead letters and not in their index',
   );
 const readings = z.number().int().min(0);
+
+const unit = z.enum(['readings', 'letters']).describe('What is counted');
+const figures = {
+  accepted: readings
+    .nullable()
+    .describe('Came to it; null here and below: nothing of the kind, or not known'),
+  sent: readings.nullable().describe('Handed on'),
+  stored: readings.nullable().describe('In the windows also those that follow from others'),
+  duplicates: readings.nullable(),
+  deadLettered: readings.nullable().describe('Of readings: late, refused, or unreadable lines'),
+  dropped: readings.nullable().describe('By the policy of a buffer that was full'),
+  inFlight: readings.nullable().describe('On their way; null: not known, as of edges none of which answers'),
+};
 
 const hopBalance = z
   .object({
     hop: ledgerHop,
+    unit,
+    ...figures,
     residual: readings.describe('Readings that are missing, without those that somebody took note of'),
     lost: readings.describe('Readings that are missing in all'),
-    inFlight: readings.nullable().describe('Readings on their way; null: not known, as no edge answers'),
     text: z.string().describe('One sentence'),
   })
   .meta({ id: 'LedgerHop' });
+
+const ledgerFlow = z
+  .object({ flow: z.enum(['alerter', 'dead-letter-queues']), unit, ...figures, text: z.string() })
+  .meta({ id: 'LedgerFlow' });
 
 const ledgerLoss = z
   .object({
@@ -48,6 +66,9 @@ export const ledger = z
         lost: readings,
       })
       .describe('Of the edges that answer, since their counts began'),
+    flows: z
+      .array(ledgerFlow)
+      .describe('What is counted and cannot be balanced: what came twice looks like any other'),
     unanswered: z.array(z.string()).describe('Whom nothing is known of at the moment, and why'),
   })
   .meta({ id: 'Ledger' });

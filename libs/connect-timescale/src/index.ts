@@ -19,6 +19,7 @@ export * from './idempotency.ts';
 export { newestPane } from './kept.ts';
 export * from './leadership.ts';
 export * from './ledger.ts';
+export * from './ledger-letters.ts';
 export * from './maintenance.ts';
 export * from './migrate.ts';
 export * from './offsets.ts';

@@ -1,5 +1,6 @@
 import { parseSent, Received, type Source } from '@weir/ledger';
 import { TABLES } from '@weir/topology';
+import type { PartitionState } from '@weir/windows';
 import type { CommitPart, PartOfPartition } from './commit-part.ts';
 import type { Database, Runner, Transaction } from './database.ts';
 import { readNextOffsets } from './offsets.ts';
@@ -8,19 +9,33 @@ import { readNextOffsets } from './offsets.ts';
 interface SourcesHandout {
   readonly partition: number;
   readonly sources: readonly Source[];
+  readonly outcomes: Outcomes;
+}
+
+/** What became of readings that came into the windows. */
+export interface Outcomes {
+  readonly stored: number;
+  readonly duplicates: number;
+  /** Late readings, and lines that cannot be read. */
+  readonly deadLettered: number;
 }
 
 class PartitionSources implements PartOfPartition<SourcesHandout> {
   private readonly partition: number;
   readonly received: Received;
+  private readonly state: Pick<PartitionState, 'counted'>;
 
-  constructor(partition: number, received: Received) {
+  constructor(partition: number, received: Received, state: Pick<PartitionState, 'counted'>) {
     this.partition = partition;
     this.received = received;
+    this.state = state;
   }
   collect(): SourcesHandout | null {
     const sources = this.received.takeChanged();
-    return sources.length === 0 ? null : { partition: this.partition, sources };
+    const { stored, duplicate, late, undecodable } = this.state.counted;
+    const outcomes = { stored, duplicates: duplicate, deadLettered: late + undecodable };
+    const isQuiet = sources.length === 0 && stored + duplicate + late + undecodable === 0;
+    return isQuiet ? null : { partition: this.partition, sources, outcomes };
   }
 }
 
@@ -37,11 +52,12 @@ export function ledgerPart(topic: string): LedgerPart {
   const open = new Map<number, PartitionSources>();
   return {
     name: 'the ledger',
-    async open(runner: Runner, partition: number): Promise<PartitionSources> {
+    async open(runner: Runner, partition: number, state: PartitionState): Promise<PartitionSources> {
       const began = await ledgerBegan(runner);
       const part = new PartitionSources(
         partition,
         new Received(began, await readSources(runner, topic, partition)),
+        state,
       );
       open.set(partition, part);
       return part;
@@ -55,9 +71,16 @@ export function ledgerPart(topic: string): LedgerPart {
       const rows = handouts.flatMap(({ partition, sources }) =>
         sources.map((source) => ({ partition, ...source })),
       );
+      const outcomes = handouts.map(({ partition, outcomes }) => ({ partition, ...outcomes }));
       await transaction.query(
         'writing the ledger',
-        `INSERT INTO ${TABLES.ledgerSources} AS s
+        `WITH outcomes AS (
+           INSERT INTO ${TABLES.ledgerOutcomes} AS o (topic, partition, stored, duplicates, dead_lettered)
+           SELECT $1, r.partition, r.stored, r.duplicates, r."deadLettered"
+             FROM jsonb_to_recordset($3::jsonb) AS r (partition int, stored bigint, duplicates bigint, "deadLettered" bigint)
+           ON CONFLICT (topic, partition) DO UPDATE SET stored = o.stored + EXCLUDED.stored,
+             duplicates = o.duplicates + EXCLUDED.duplicates, dead_lettered = o.dead_lettered + EXCLUDED.dead_lettered)
+         INSERT INTO ${TABLES.ledgerSources} AS s
            (topic, partition, edge, since, through, letters, buried, dropped, lost, lost_before, missing, holes, updated_at)
          SELECT $1, r.partition, r.edge, r.since, r.through, r.letters, r.buried, r.dropped, r.lost, r."lostBefore",
                 r.missing, r.holes, now()
@@ -67,7 +90,7 @@ export function ledgerPart(topic: string): LedgerPart {
            since = EXCLUDED.since, through = EXCLUDED.through, letters = EXCLUDED.letters, buried = EXCLUDED.buried,
            dropped = EXCLUDED.dropped, lost = EXCLUDED.lost, lost_before = EXCLUDED.lost_before,
            missing = EXCLUDED.missing, holes = EXCLUDED.holes, updated_at = EXCLUDED.updated_at`,
-        [topic, JSON.stringify(rows)],
+        [topic, JSON.stringify(rows), JSON.stringify(outcomes)],
       );
     },
   };
@@ -113,6 +136,8 @@ export interface StoredLedger {
   /** By partition, the first offset that is not in the windows. */
   readonly next: ReadonlyMap<number, bigint>;
   readonly acknowledged: ReadonlyMap<string, number>;
+  /** Over all partitions; null before the first. */
+  readonly outcomes: Outcomes | null;
 }
 
 /** Reads sources and offsets as of one transaction: the offsets say what the sources have come to. */
@@ -131,9 +156,22 @@ export async function readLedger(database: Database, topic: string): Promise<Sto
       began: await ledgerBegan(transaction),
       sources,
       next: await readNextOffsets(transaction, topic),
+      outcomes: await readOutcomes(transaction, topic),
       acknowledged: new Map(acknowledged.map(({ loss, readings }) => [loss, Number(readings)])),
     };
   });
+}
+
+async function readOutcomes(runner: Runner, topic: string): Promise<Outcomes | null> {
+  const [row] = await runner.query<Record<keyof Outcomes, string | null>>(
+    'reading what became of readings',
+    `SELECT sum(stored) AS stored, sum(duplicates) AS duplicates, sum(dead_lettered) AS "deadLettered"
+       FROM ${TABLES.ledgerOutcomes} WHERE topic = $1`,
+    [topic],
+  );
+  if (row === undefined || row.stored === null) return null;
+  const { stored, duplicates, deadLettered } = row;
+  return { stored: Number(stored), duplicates: Number(duplicates), deadLettered: Number(deadLettered) };
 }
 
 /** Takes note of losses, in the caller's transaction: so many readings of them are no residual any more. */

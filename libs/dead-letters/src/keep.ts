@@ -25,14 +25,14 @@ export async function knownLetters(runner: Runner, ids: readonly string[]): Prom
 
 const json = (value: unknown): string => JSON.stringify(value);
 
-/** Adds rows; letters that are there already stay as they are. Answers how many are new. */
+/** Adds rows; letters that are there already stay as they are. Answers where each new one was found. */
 export async function keepLetters(
   transaction: Transaction,
   letters: readonly KeptLetter[],
-): Promise<{ readonly added: number }> {
-  if (letters.length === 0) return { added: 0 };
+): Promise<readonly string[]> {
+  if (letters.length === 0) return [];
   const column = <T>(read: (letter: KeptLetter) => T): T[] => letters.map(read);
-  const rows = await transaction.query(
+  const rows = await transaction.query<{ found_in: string }>(
     'indexing dead letters',
     `INSERT INTO ${TABLES.deadLetters} (id, reason, stage, site, device, fingerprint, error_class, error_message,
        origin_system, origin, found_in, first_failed_at, last_failed_at, original_ts, retryable, readings,
@@ -49,7 +49,7 @@ export async function keepLetters(
            found_in, first_failed, last_failed, original, retryable, readings, replays, key, headers, properties,
            object, object_offset, length, sha256, content, number)
       ORDER BY number
-     ON CONFLICT (id) DO NOTHING RETURNING id`,
+     ON CONFLICT (id) DO NOTHING RETURNING found_in`,
     [
       column(({ id }) => id),
       column(({ letter }) => letter.reason),
@@ -87,7 +87,7 @@ export async function keepLetters(
        SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING`,
       [open.map(({ id }) => id), open.map(({ queue }) => queue), open.map(({ likeness }) => likeness)],
     );
-  return { added: rows.length };
+  return rows.map(({ found_in }) => found_in);
 }
 
 /**

@@ -10,6 +10,8 @@ const none: LedgerInput = {
   edges: [],
   readToEnd: new Set(),
   windows: [],
+  outcomes: null,
+  letters: [],
   missingObjects: [],
   acknowledged: new Map(),
 };
@@ -183,7 +185,7 @@ test('property: the residual is exactly what is gone, at the hop where it went',
       assert.equal(hop(found, 'kafka')?.residual, sent - pipeline.came.size);
       assert.deepEqual(
         found.hops.map(({ inFlight }) => inFlight),
-        [0, 0, null],
+        [0, 0, null, null],
       );
     }),
     { numRuns: 300 },
@@ -198,7 +200,8 @@ test('what somebody took note of is no residual, what is lost beyond it is', () 
   const acknowledged = new Map([['archive raw/v1/a', 40]]);
   const found = balance({ ...none, missingObjects, acknowledged });
   assert.equal(found.residual, 2);
-  assert.deepEqual(hop(found, 'archive'), { hop: 'archive', lost: 42, residual: 2, inFlight: null });
+  const { lost, residual, inFlight } = hop(found, 'archive') ?? {};
+  assert.deepEqual([lost, residual, inFlight], [42, 2, null]);
 });
 
 test('a count that is older than the ledger is taken on where it is', () => {
@@ -229,4 +232,49 @@ test('an edge that lost its count begins another; what it had lost stays known',
   assert.deepEqual([source?.through, source?.missing, source?.lostBefore], [4, 0, 3]);
   const found = balance({ ...none, windows: [{ ...(source as ReaderSource), partition: 0 }] });
   assert.equal(hop(found, 'spool')?.residual, 3);
+});
+
+test('figures of a hop: what came to it, and what became of it; what nobody can tell is no 0', () => {
+  const edge = {
+    ...{
+      edge: 'e/s',
+      since: 5,
+      taken: 100,
+      counted: 98,
+      sent: [50, 40],
+      letters: 3,
+      buried: 1,
+      dropped: 4,
+      lost: 0,
+    },
+  };
+  const outcomes = { stored: 80, duplicates: 7, deadLettered: 2 };
+  const found = balance({ ...none, edges: [edge], outcomes });
+  const { accepted, sent, deadLettered, dropped, stored, inFlight } = hop(found, 'spool') ?? {};
+  assert.deepEqual([accepted, sent, deadLettered, dropped, stored, inFlight], [100, 90, 4, 4, null, 2]);
+  const kafka = hop(found, 'kafka');
+  assert.deepEqual([kafka?.accepted, kafka?.stored, kafka?.duplicates, kafka?.deadLettered], [90, 80, 7, 2]);
+  assert.equal(hop(balance(none), 'spool')?.accepted, null);
+});
+
+test('dead letters: in the index, gone from their log, waiting in it; unknown while Kafka is', () => {
+  const letters = [
+    { partition: 0, next: 10n, taken: 8, missing: 2, log: { start: 4n, end: 13n } },
+    { partition: 1, next: 5n, taken: 5, missing: 0, log: { start: 9n, end: 9n } },
+  ];
+  const found = balance({ ...none, letters });
+  const of = hop(found, 'dead-letters');
+  assert.deepEqual([of?.residual, of?.accepted, of?.stored, of?.inFlight], [6, 22, 13, 3]);
+  assert.deepEqual(
+    found.losses.map(({ id, readings }) => [id, readings]),
+    [
+      ['dead-letters 0', 2],
+      ['dead-letters 1', 4],
+    ],
+  );
+  const blind = hop(
+    balance({ ...none, letters: letters.map((one) => ({ ...one, log: null })) }),
+    'dead-letters',
+  );
+  assert.deepEqual([blind?.residual, blind?.accepted, blind?.stored, blind?.inFlight], [2, null, 13, null]);
 });

@@ -1,8 +1,9 @@
+import type { LetterPlace } from './letters.ts';
 import type { Source } from './received.ts';
 import type { AtEdge } from './sent.ts';
 
 /** What readings pass, in their order; a loss belongs to the hop in which it happened. */
-export const LEDGER_HOPS = ['spool', 'kafka', 'archive'] as const;
+export const LEDGER_HOPS = ['spool', 'kafka', 'archive', 'dead-letters'] as const;
 export type LedgerHop = (typeof LEDGER_HOPS)[number];
 
 /** What an edge says of itself now. */
@@ -22,6 +23,20 @@ export interface ReaderSource extends Source {
   readonly partition: number;
 }
 
+/** What became of readings in the windows. */
+export interface WindowOutcomes {
+  readonly stored: number;
+  readonly duplicates: number;
+  readonly deadLettered: number;
+}
+
+/** One partition of the dead-letter topic. */
+export interface LetterLog extends LetterPlace {
+  readonly partition: number;
+  /** Where its log began and ended before the place was read; null: not known. */
+  readonly log: { readonly start: bigint; readonly end: bigint } | null;
+}
+
 export interface LedgerInput {
   /** When this ledger began, epoch milliseconds. */
   readonly began: number;
@@ -31,13 +46,17 @@ export interface LedgerInput {
   readonly readToEnd: ReadonlySet<number>;
   /** What came into the windows. */
   readonly windows: readonly ReaderSource[];
+  /** What became of it; null: not known. */
+  readonly outcomes: WindowOutcomes | null;
+  /** The dead-letter topic and how far the index is. */
+  readonly letters: readonly LetterLog[];
   /** Objects that the archive must hold and does not. */
   readonly missingObjects: readonly { readonly key: string; readonly readings: number }[];
   /** By id of a loss, the readings of it that a person has taken note of. */
   readonly acknowledged: ReadonlyMap<string, number>;
 }
 
-/** Readings that are missing, from one place. Its number only grows; what comes back makes it smaller. */
+/** Readings (or dead letters) that are missing, from one place. It only grows; what comes back makes it smaller. */
 export interface Loss {
   readonly id: string;
   readonly hop: LedgerHop;
@@ -49,7 +68,19 @@ export interface Loss {
   readonly object: string | null;
 }
 
-export interface HopBalance {
+/** What came to a hop and what became of it; null: nothing of the kind happens there, or it is not known. */
+export interface HopFigures {
+  readonly accepted: number | null;
+  /** Handed on to the next hop. */
+  readonly sent: number | null;
+  readonly stored: number | null;
+  readonly duplicates: number | null;
+  readonly deadLettered: number | null;
+  /** By the policy of a buffer that was full. */
+  readonly dropped: number | null;
+}
+
+export interface HopBalance extends HopFigures {
   readonly hop: LedgerHop;
   /** Missing and not acknowledged. */
   readonly residual: number;
@@ -108,6 +139,17 @@ export function balance(input: LedgerInput): Balance {
   let gone = 0;
   for (const { readings, hop } of found) if (hop === 'kafka') gone += readings;
 
+  const letters = input.letters.map((one) => ({ ...one, ...lettersOf(one) }));
+  for (const { partition, lost } of letters) {
+    if (lost > 0)
+      found.push({
+        ...none,
+        id: `dead-letters ${partition}`,
+        hop: 'dead-letters',
+        readings: lost,
+        partition,
+      });
+  }
   for (const { key, readings } of input.missingObjects) {
     found.push({ ...none, id: `archive ${key}`, hop: 'archive', readings, object: key });
   }
@@ -121,27 +163,68 @@ export function balance(input: LedgerInput): Balance {
     spool: edges.reduce((sum, { taken, counted }) => sum + (counted === null ? 0 : taken - counted), 0),
     kafka: Math.max(0, way.total - tails),
     archive: null,
+    'dead-letters': add(letters.map(({ waiting }) => waiting)),
   };
+  const totals = totalsOf(edges);
+  const figures = figuresOf(input, totals);
   const hops = LEDGER_HOPS.map((hop) => {
     const own = losses.filter((loss) => loss.hop === hop);
     const lost = own.reduce((sum, { readings }) => sum + readings, 0);
     const noted = own.reduce((sum, { acknowledged }) => sum + acknowledged, 0);
-    return { hop, lost, residual: lost - noted, inFlight: edges.length === 0 ? null : inFlight[hop] };
+    const isKnown = edges.length > 0 || hop === 'dead-letters';
+    return { ...figures[hop], hop, lost, residual: lost - noted, inFlight: isKnown ? inFlight[hop] : null };
   });
+  return { residual: hops.reduce((all, { residual }) => all + residual, 0), hops, losses, totals };
+}
+
+function totalsOf(edges: readonly LiveEdge[]): LedgerTotals {
   const sum = (key: keyof AtEdge | 'taken'): number => edges.reduce((all, edge) => all + edge[key], 0);
   return {
-    residual: hops.reduce((all, { residual }) => all + residual, 0),
-    hops,
-    losses,
-    totals: {
-      taken: sum('taken'),
-      sent: edges.reduce((all, { sent }) => all + sent.reduce((a, b) => a + b, 0), 0),
-      letters: sum('letters'),
-      buried: sum('buried'),
-      dropped: sum('dropped'),
-      lost: sum('lost'),
-    },
+    taken: sum('taken'),
+    sent: edges.reduce((all, { sent }) => all + sent.reduce((a, b) => a + b, 0), 0),
+    letters: sum('letters'),
+    buried: sum('buried'),
+    dropped: sum('dropped'),
+    lost: sum('lost'),
   };
+}
+
+const NOTHING: HopFigures = {
+  ...{ accepted: null, sent: null, stored: null, duplicates: null, deadLettered: null, dropped: null },
+};
+
+function figuresOf(
+  { edges, outcomes, letters }: LedgerInput,
+  { taken, sent, letters: refused, buried, dropped }: LedgerTotals,
+): Record<LedgerHop, HopFigures> {
+  const isAsked = edges.length > 0;
+  const indexed = letters.reduce((sum, one) => sum + one.taken, 0);
+  const accepted = letters.map((one) => {
+    const { lost, waiting } = lettersOf(one);
+    return waiting === null ? null : one.taken + lost + waiting;
+  });
+  return {
+    spool: isAsked ? { ...NOTHING, accepted: taken, sent, deadLettered: refused + buried, dropped } : NOTHING,
+    kafka: { ...NOTHING, accepted: isAsked ? sent : null, ...outcomes },
+    archive: NOTHING,
+    'dead-letters': { ...NOTHING, accepted: add(accepted), stored: letters.length === 0 ? null : indexed },
+  };
+}
+
+/** Letters that are gone, as of a log that was looked at before the place, and those that wait in it. */
+function lettersOf({ next, missing, log }: LetterLog): { lost: number; waiting: number | null } {
+  if (log === null) return { lost: missing, waiting: null };
+  const from = log.start > next ? log.start : next;
+  return {
+    lost: missing + Number(from - next),
+    waiting: log.end > from ? Number(log.end - from) : 0,
+  };
+}
+
+/** Null when there is nothing, or something is not known. */
+function add(counts: readonly (number | null)[]): number | null {
+  if (counts.length === 0 || counts.includes(null)) return null;
+  return counts.reduce<number>((sum, count) => sum + (count ?? 0), 0);
 }
 
 /** Each partition's reader knows what the edge had lost by its last record; the newest count says most. */

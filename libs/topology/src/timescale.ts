@@ -54,5 +54,7 @@ export const TABLES = {
   ledger: 'ledger',
   ledgerSources: 'ledger_sources',
   ledgerAcknowledged: 'ledger_acknowledged',
+  ledgerOutcomes: 'ledger_outcomes',
+  ledgerLetters: 'ledger_letters',
   archiveManifest: 'archive_manifest',
 } as const;

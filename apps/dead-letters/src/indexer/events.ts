@@ -23,6 +23,7 @@ const WAITING = {
   'look-up': 'looking up dead letters waits for the database',
   put: 'storing the bytes of dead letters waits for the object store',
   index: 'indexing dead letters waits for the database',
+  count: 'counting dead letters waits for the database',
   commit: 'committing the place in the dead-letter topic waits for Kafka',
   policy: 'lifting the delivery limit of the dead-letter queues waits for RabbitMQ',
 } as const;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Transaction } from '@weir/connect-timescale';
+import { countQueueLetters, type Transaction } from '@weir/connect-timescale';
 import {
   type KeptLetter,
   keepLetters,
@@ -27,6 +27,8 @@ export type NameLetters = (batch: readonly Incoming[]) => Promise<readonly strin
 export interface IndexOptions extends Pick<Parts, 'database' | 'store' | 'bucket'> {
   readonly events: IndexerEvents;
   readonly name: NameLetters;
+  /** Whether a letter that was found there came out of a queue. */
+  readonly isQueue: (place: string) => boolean;
   /** Aborts when nobody waits for the batch any more. */
   readonly giveUp: AbortSignal;
 }
@@ -39,7 +41,7 @@ const PUT_AGAIN_MS = 3_600_000;
  * Makes the step that takes letters into the index: their bytes as one object, then their rows in one transaction. A
  * crash in between leaves an object that no row names, and that the sweep removes. Servers that are away are waited for.
  */
-export function indexLetters({ database, store, bucket, events, name, giveUp }: IndexOptions) {
+export function indexLetters({ database, store, bucket, events, name, isQueue, giveUp }: IndexOptions) {
   const persist = persisting(events, giveUp);
 
   return async function indexLetters(batch: readonly Incoming[]): Promise<readonly string[]> {
@@ -71,7 +73,9 @@ export function indexLetters({ database, store, bucket, events, name, giveUp }: 
       }),
     );
     const write = async (transaction: Transaction): Promise<readonly string[]> => {
-      await keepLetters(transaction, kept);
+      const found = Map.groupBy(await keepLetters(transaction, kept), (place) => place);
+      const queues = [...found].filter(([place]) => isQueue(place));
+      await countQueueLetters(transaction, new Map(queues.map(([queue, all]) => [queue, all.length])));
       return returnLetters(transaction, back);
     };
     const returned =

@@ -42,11 +42,14 @@ export async function startIndexer(context: AppContext, parts: Parts): Promise<v
     maxLetters: packLetters,
     maxBytes: packSize,
     maxAgeMs: packAge,
-    process: indexLetters({ ...parts, events, name, giveUp: giveUp.signal }),
+    process: indexLetters({
+      ...{ ...parts, events, name, giveUp: giveUp.signal },
+      isQueue: (place) => inboxes.has(place),
+    }),
   });
   const readOrigin = originReader(config.edge.topics);
   const options: InboxOptions = { context, press, readOrigin, events, giveUp: giveUp.signal };
-  const kafka = kafkaInbox(options);
+  const kafka = kafkaInbox(options, parts.database);
   for (const queue of DLQ_QUEUES) inboxes.set(queue, queueInbox(options, parts.database, queue));
   const queues = [...inboxes.values()];
 

@@ -10,6 +10,7 @@ export class LedgerEvents {
   readonly #rounds;
   readonly #adopted;
   #residual = 0;
+  #failure = '';
 
   constructor(log: Logger, metrics: Metrics, book: Book) {
     this.#log = log;
@@ -50,7 +51,13 @@ export class LedgerEvents {
     if (balance.residual === 0) this.#log.info(facts, 'the ledger balances again');
     else this.#log.error(facts, 'the ledger does not balance: acknowledged readings are missing');
   }
+  /** Why there is no balance yet, as a sentence. */
+  get whyUnknown(): string {
+    const why = this.#failure === '' ? '' : `: ${this.#failure}`;
+    return `The ledger has not been balanced yet${why}.`;
+  }
   failed(what: 'balance' | 'archive', error: unknown): void {
+    if (what === 'balance') this.#failure = errorMessage(error).replace(/\.$/, '');
     this.#rounds.inc({ what, outcome: 'failed' });
     this.#limited(what, (suppressed) =>
       this.#log.warn({ suppressed }, `${what} of the ledger: ${errorMessage(error)}; trying again`),

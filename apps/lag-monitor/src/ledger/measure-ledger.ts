@@ -1,7 +1,14 @@
-import type { Admin } from '@weir/connect-kafka';
-import { type Database, missingObjects, readLedger } from '@weir/connect-timescale';
+import type { Admin, PartitionLag } from '@weir/connect-kafka';
+import { queueTotals } from '@weir/connect-rabbitmq';
+import {
+  type Database,
+  missingObjects,
+  readLedger,
+  readLetterPlaces,
+  readQueueLetters,
+} from '@weir/connect-timescale';
 import { errorMessage } from '@weir/flow';
-import { type Balance, balance, type LiveEdge } from '@weir/ledger';
+import { type Balance, balance, type LetterLog, type LiveEdge, openLetters } from '@weir/ledger';
 import { z } from 'zod';
 
 /** An edge answers from memory. */
@@ -21,9 +28,12 @@ const edgeStatus = z.object({
 export interface MeasureOptions {
   /** Addresses of the edges' admin servers. */
   readonly edges: readonly string[];
-  readonly admin: Pick<Admin, 'topicOffsets'>;
+  readonly admin: Pick<Admin, 'topicOffsets' | 'groupLag'>;
   readonly database: Database;
   readonly topic: string;
+  /** The dead-letter topic, who indexes it, and the queues of dead letters. */
+  readonly letters: { readonly topic: string; readonly group: string; readonly queues: readonly string[] };
+  readonly rabbitmq: { readonly managementUrl: string; readonly vhost: string };
   readonly bucket: string;
 }
 
@@ -32,6 +42,8 @@ export interface Measured {
   /** Epoch milliseconds. */
   readonly began: number;
   readonly unanswered: readonly string[];
+  /** Dead letters of queues: in the index, and waiting there; null: RabbitMQ does not say. */
+  readonly queueLetters: { readonly taken: number; readonly waiting: number | null };
 }
 
 async function askEdge(base: string): Promise<LiveEdge> {
@@ -42,7 +54,9 @@ async function askEdge(base: string): Promise<LiveEdge> {
 }
 
 /** Makes a step that balances the ledger once; see `balance` for why it asks in this order. */
-export function measureLedger({ edges, admin, database, topic, bucket }: MeasureOptions) {
+export function measureLedger(options: MeasureOptions) {
+  const { edges, admin, database, topic, letters, rabbitmq, bucket } = options;
+
   return async function measureLedger(): Promise<Measured> {
     const unanswered: string[] = [];
     const answers = await Promise.allSettled(edges.map(askEdge));
@@ -51,27 +65,56 @@ export function measureLedger({ edges, admin, database, topic, bucket }: Measure
       unanswered.push(`the edge at ${edges[i]}`);
       return [];
     });
-    const ends = await admin.topicOffsets(topic).catch((error: unknown) => {
-      unanswered.push(`Kafka (${errorMessage(error)})`);
-      return [];
-    });
+    const silent = (who: string) => (error: unknown) => {
+      unanswered.push(`${who} (${errorMessage(error)})`);
+      return null;
+    };
+    const [ends, letterLogs] = await Promise.all([
+      admin.topicOffsets(topic).catch(silent('Kafka')),
+      admin.groupLag(letters.group, letters.topic).catch(silent('Kafka about dead letters')),
+    ]);
+    const waiting = await queueTotals(rabbitmq.managementUrl, rabbitmq.vhost).catch(silent('RabbitMQ'));
     const stored = await readLedger(database, topic);
     const gone = await missingObjects(database, bucket, MOST_OBJECTS);
-    const readToEnd = ends.filter(({ partition, start, end }) => {
+    const places = await readLetterPlaces(database, letters.topic);
+    const taken = await readQueueLetters(database, letters.queues);
+    const readToEnd = (ends ?? []).filter(({ partition, start, end }) => {
       const next = stored.next.get(partition) ?? 0n;
       return (next > start ? next : start) >= end;
     });
     return {
       began: stored.began,
       unanswered,
+      queueLetters: {
+        taken: sumOf(letters.queues.map((queue) => taken.get(queue) ?? 0)),
+        waiting: waiting && sumOf(letters.queues.map((queue) => depthOf(waiting.get(queue)))),
+      },
       balance: balance({
         began: stored.began,
         edges: live,
         readToEnd: new Set(readToEnd.map(({ partition }) => partition)),
         windows: stored.sources,
+        outcomes: stored.outcomes,
+        letters: letterLogsOf(places, letterLogs),
         missingObjects: gone.map(({ key, readings, lines }) => ({ key, readings: readings ?? lines })),
         acknowledged: stored.acknowledged,
       }),
     };
   };
+}
+
+const sumOf = (counts: readonly number[]): number => counts.reduce((sum, count) => sum + count, 0);
+const depthOf = (queue: { readonly ready: number; readonly unacked: number } | undefined): number =>
+  queue === undefined ? 0 : queue.ready + queue.unacked;
+
+/** Where the index is; of a partition whose letters nobody has counted, where it will begin to. */
+function letterLogsOf(
+  places: readonly Omit<LetterLog, 'log'>[],
+  logs: readonly PartitionLag[] | null,
+): readonly LetterLog[] {
+  if (logs === null) return places.map((place) => ({ ...place, log: null }));
+  return logs.map(({ partition, committed, start, end }) => {
+    const known = places.find((place) => place.partition === partition) ?? null;
+    return { ...openLetters(known, { committed, end }), partition, log: { start, end } };
+  });
 }

@@ -1,13 +1,15 @@
 import { archiveRetention } from '@weir/config';
 import { openAdmin } from '@weir/connect-kafka';
 import { openStore } from '@weir/connect-minio';
+import { vhostOf } from '@weir/connect-rabbitmq';
 import { isFenced } from '@weir/connect-timescale';
 import { every, isTransient, WeirError } from '@weir/flow';
 import type { AppContext } from '@weir/lifecycle';
-import { archiveBucket, kafkaTopology } from '@weir/topology';
+import { archiveBucket, kafkaTopology, QUEUES } from '@weir/topology';
 import type { Act, Parts } from '../parts.ts';
-import { addresses } from '../pressure/index.ts';
+import { addresses, type watchPressure } from '../pressure/index.ts';
 import { Book } from './book.ts';
+import { describeFlows } from './describe-flows.ts';
 import { LedgerEvents } from './events.ts';
 import { measureLedger } from './measure-ledger.ts';
 import { tellAlarms } from './tell-alarms.ts';
@@ -16,11 +18,20 @@ import { ArchiveWatch } from './watch-archive.ts';
 const BALANCE_MS = 3_000;
 const ARCHIVE_MS = 10_000;
 
+const DLQ_QUEUES = Object.values(QUEUES)
+  .map(({ name }) => name)
+  .filter((name) => name.endsWith('.dlq'));
+
 /** Edges, the log and the windows → the balance; of the leader, the archive's objects and the alerts too. */
-export function startLedger(context: AppContext, parts: Parts): void {
+export function startLedger(
+  context: AppContext,
+  parts: Parts,
+  pressure: Pick<ReturnType<typeof watchPressure>, 'counted'>,
+): void {
   const { config, log, metrics, stopping } = context;
   const { database } = parts;
   const bucket = archiveBucket(config.namespace);
+  const { readings, deadLetters, groups } = kafkaTopology(config.namespace);
   const book = new Book();
   const events = new LedgerEvents(log, metrics, book);
   const admin = openAdmin({
@@ -32,7 +43,12 @@ export function startLedger(context: AppContext, parts: Parts): void {
   const store = openStore({ ...config.minio, idleTimeoutMs: config.lagMonitor.deadline });
   const measure = measureLedger({
     edges: addresses(context).flatMap(({ app, url }) => (app === 'edge' ? [url] : [])),
-    ...{ admin, database, topic: kafkaTopology(config.namespace).readings.name, bucket },
+    ...{ admin, database, topic: readings.name, bucket },
+    letters: { topic: deadLetters.name, group: groups.deadLetters, queues: DLQ_QUEUES },
+    rabbitmq: {
+      managementUrl: config.rabbitmq.managementUrl,
+      vhost: vhostOf(config.rabbitmq.url),
+    },
   });
   const archive = new ArchiveWatch({
     ...{ database, store, bucket, events },
@@ -42,13 +58,17 @@ export function startLedger(context: AppContext, parts: Parts): void {
 
   context.answer('/ledger', () =>
     book.current === null
-      ? { status: 503, body: { error: 'the ledger has not been balanced yet' } }
+      ? { status: 503, body: { title: events.whyUnknown } }
       : { status: 200, body: book.current },
   );
   const balancing = every(BALANCE_MS, stopping, async () => {
     try {
-      const { balance, began, unanswered } = await measure();
-      book.enter(balance, began, unanswered, Date.now());
+      const { balance, began, unanswered, queueLetters } = await measure();
+      book.enter(
+        balance,
+        { began, unanswered, flows: describeFlows(queueLetters, pressure.counted) },
+        Date.now(),
+      );
       events.balanced(book);
     } catch (error) {
       if (!isTransient(error)) throw error;

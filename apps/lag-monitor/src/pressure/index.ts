@@ -1,4 +1,3 @@
-import type { Pressure } from '@weir/api';
 import { openBroadcast } from '@weir/connect-rabbitmq';
 import { every } from '@weir/flow';
 import { type AppContext, localUrl, namedUrls } from '@weir/lifecycle';
@@ -12,10 +11,9 @@ const FOR_MS = 8_000;
 
 /**
  * Watches the pressure until the stop, and answers `/pressure`. Every monitor does, whether it leads or not: they come
- * to the same result, and a throttle is needed most when the database cannot say who leads. Answers with how to see the
- * newest result; null before the first.
+ * to the same result, and a throttle is needed most when the database cannot say who leads.
  */
-export function watchPressure(context: AppContext): () => Pressure | null {
+export function watchPressure(context: AppContext): Pick<PressureWatch, 'current' | 'counted'> {
   const { config, log, metrics, stopping } = context;
   const { throttle } = config.lagMonitor;
   const broadcast = openBroadcast({
@@ -42,7 +40,7 @@ export function watchPressure(context: AppContext): () => Pressure | null {
   );
   context.onStop('settle', 'watching the pressure', () => running);
   context.onStop('close', 'broadcast of the pressure', () => broadcast.stop());
-  return () => watch.current;
+  return watch;
 }
 
 /** Where the apps answer: as the settings say, else one of each kind beside this process. */

@@ -63,6 +63,19 @@ export class PressureWatch {
     await this.#options.tell(rate).catch((error: unknown) => events.notTold(error));
   }
 
+  /**
+   * Readings that came to this outcome at a hop, over the processes of an app that answer, since each was started;
+   * null: none answers, or none counts this.
+   */
+  readonly counted = (app: AppKind, hop: string, outcome: string): number | null => {
+    const counts = this.#seen.flatMap((seen) =>
+      seen.app === app && isAnswering(seen)
+        ? (seen.pages.at(-1)?.page.sum('weir_ledger_readings_total', { hop, outcome }) ?? [])
+        : [],
+    );
+    return counts.length === 0 ? null : counts.reduce((sum, count) => sum + count, 0);
+  };
+
   #demandAndDrain() {
     const of = (app: AppKind): Seen[] => this.#seen.filter((seen) => seen.app === app && isAnswering(seen));
     const aggregators = of('aggregator');
