@@ -11,6 +11,7 @@ import { dlqCommand } from './commands/dlq.ts';
 import { downCommand } from './commands/down.ts';
 import { fleetCommand } from './commands/fleet.ts';
 import { lagCommand } from './commands/lag.ts';
+import { ledgerCommand } from './commands/ledger.ts';
 import { queryCommand } from './commands/query.ts';
 import { rebuildCommand } from './commands/rebuild.ts';
 import { retentionCommand } from './commands/retention.ts';
@@ -54,6 +55,7 @@ Everything that prints takes --json. NO_COLOR and WEIR_DATA_DIR are honoured.`,
     subscriptionsCommand,
     alertsCommand,
     lagCommand,
+    ledgerCommand,
     archiveCommand,
     auditCommand,
     dlqCommand,

@@ -1,10 +1,8 @@
 import type { LagDetail, LagExplanation, LagGroup, LagList, LagSystem, LagVerdict } from '@weir/api';
-import { errorMessage } from '@weir/flow';
 import { Command, Option } from 'commander';
 import { addGateway, askGateway, type GatewayOptions } from '../gateway.ts';
 import { Output, type Terminal, table } from '../output.ts';
-import { LiveScreen } from '../supervise/screen.ts';
-import { untilStopped } from '../until-stopped.ts';
+import { watchAnswers } from '../watch-answers.ts';
 
 interface Common extends GatewayOptions {
   readonly json?: boolean;
@@ -75,23 +73,10 @@ function watch(terminal: Terminal): Command {
     .description('the same again and again, until Ctrl-C; with --json one document a line')
     .action(async (options: Common) => {
       const output = new Output(terminal, options.json);
-      const screen = new LiveScreen((text) => terminal.out.write(text));
-      let last: LagList | null = null;
-      await untilStopped(async () => {
-        let trouble = '';
-        try {
-          last = await askGateway<LagList>(options, '/lag');
-        } catch (error) {
-          // Who watches goes on watching; only a first question that fails is a mistake.
-          if (last === null) throw error;
-          trouble = errorMessage(error);
-        }
-        const text = `${last.at}\n${painted(listText(last), output)}`;
-        if (terminal.out.isTTY === true && options.json !== true)
-          screen.draw([...text.split('\n'), trouble, 'Ctrl-C ends watching.']);
-        else if (trouble !== '') output.note(trouble);
-        else output.line(options.json === true ? JSON.stringify(last) : `${text}\n`);
-        return last.intervalMs;
+      await watchAnswers(terminal, output, {
+        ask: () => askGateway<LagList>(options, '/lag'),
+        text: (list) => `${list.at}\n${painted(listText(list), output)}`,
+        waitMs: ({ intervalMs }) => intervalMs,
       });
     });
 }
