@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
-import type { Scope } from '@weir/testkit';
+import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { type Destination, Spool, type SpoolReader } from './index.ts';
 
@@ -49,7 +48,7 @@ for (const [lane, apart] of [
     readAgain(t, lane, apart));
 
 /** @param apart every so many records are for the lane */
-async function readAgain(t: Scope, lane: Destination, apart: number): Promise<void> {
+async function readAgain(t: TestContext, lane: Destination, apart: number): Promise<void> {
   const step = fc.oneof(
     fc.record({ do: fc.constant('append' as const), count: fc.integer({ min: 1, max: 60 }) }),
     fc.record({ do: fc.constant('read' as const), bytes: fc.integer({ min: 1, max: 6_000 }) }),
