@@ -49,7 +49,7 @@ export async function openPage(it: Bench, t: TestContext, look: Look = {}): Prom
     assert.deepEqual(errors, [], 'the console has no errors');
   });
   const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(60_000);
   page.on('console', (message) => {
     // A crowded machine may keep an app from answering in time; the page says so itself, and asks again.
     if (message.type() !== 'error' || BUSY.test(message.text())) return;
