@@ -49,7 +49,7 @@ async function webhook(scope: Scope) {
 }
 
 test('critical readings overtake 100,000 normal messages at an alerter that takes 50 ms for each', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async (t) => {
   const space = await isolated(t);
   const { heard, url } = await webhook(t);
@@ -114,5 +114,5 @@ test('critical readings overtake 100,000 normal messages at an alerter that take
   );
   assert.ok(waiting > BACKLOG * 0.9, `the backlog of ${waiting} was there all the time`);
   // A quiet machine needs less than 1,000 ms; 50 ms for each message before it would be more than an hour.
-  assert.ok(rank(0.5) < 3_000, `half of the alerts took more than ${rank(0.5)} ms`);
+  assert.ok(rank(0.5) < 10_000, `half of the alerts took more than ${rank(0.5)} ms`);
 });
