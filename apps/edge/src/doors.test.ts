@@ -249,10 +249,17 @@ test('prioritize: critical readings pass those that wait for room', async (t) =>
     },
   });
   const client = await connect(t, rig, 'd1');
+  const others = await Promise.all(Array.from({ length: 20 }, (_, i) => connect(t, rig, `other-${i}`)));
   burst(client, 2_000);
   await until(() => rig.spool.state === 'blocked', { ...DEADLINE, what: 'no room for other readings' });
+  for (const other of others) burst(other, 100);
+  const waiting = (): Promise<number | undefined> =>
+    rig.metric('weir_buffer_used_items', { hop: 'device-gate' });
+  const oneOfEach = async (): Promise<boolean> => (await waiting()) === others.length + 1;
+  await until(oneOfEach, { ...DEADLINE, what: 'all are held' });
   const alarm = await connect(t, rig, 'd2');
-  await alarm.publish('telemetry/v1/plant/d2/smoke', '1');
+  for (let i = 0; i < 10; i++) await alarm.publish('telemetry/v1/plant/d2/smoke', '1');
+  assert.ok(await oneOfEach());
   assert.equal((await post(rig, '/ingest/v1/plant/d3/smoke', '1')).status, 202);
   assert.equal((await post(rig, '/ingest/v1/plant/d3/temperature', '1')).status, 429);
   assert.ok(acks(client) < 2_000);

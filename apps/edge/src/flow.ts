@@ -37,7 +37,11 @@ export async function runEdge(context: AppContext, start = startOutside): Promis
     whenFull: edge.spool.whenFull,
     onFree: () => house.release(),
   });
-  const house = new GateHouse(gateLimits(edge), events, () => intake.isBlocked || context.stopping.aborted);
+  const house = new GateHouse(
+    gateLimits(edge),
+    events,
+    (inflight) => intake.holds(inflight) || context.stopping.aborted,
+  );
   const decode = decodePayload({
     maxFutureMs: edge.maxFuture,
     maxReadings: edge.maxReadingsPerMessage,

@@ -131,7 +131,7 @@ export class Gate extends Duplex {
       case 'window':
         return this.#inflight < this.#house.limits.inflight;
       case 'spool':
-        return !this.#house.isBlocked;
+        return !this.#house.holds(this.#inflight);
       case 'rate':
         return this.#rateTimer === null;
       default:
@@ -231,7 +231,7 @@ export class Gate extends Duplex {
     if ((first & 6) !== 0) {
       if (this.#inflight >= this.#house.limits.inflight) return 'window';
       // QoS 0 goes on: it is shed, and counted, where its readings are known
-      if (this.#house.isBlocked) return 'spool';
+      if (this.#house.holds(this.#inflight)) return 'spool';
     }
     return this.#rate.isEmpty() ? 'rate' : null;
   }
@@ -381,7 +381,7 @@ export class Gate extends Duplex {
       );
     }
     this.#inflight = Math.max(0, this.#inflight - (sent >> 1));
-    if (this.#hold === 'window') this.pump();
+    if (this.#hold === 'window' || this.#hold === 'spool') this.pump();
   }
 
   flush(): void {

@@ -53,16 +53,20 @@ export class GateHouse {
   lane: Lane | null = null;
   readonly sweepMs: number;
   partialBytes = 0;
-  readonly #isBlocked: () => boolean;
+  readonly #holds: (inflight: number) => boolean;
   readonly #waiting = new Set<Resident>();
   readonly #dirty: Resident[] = [];
   #flushing = false;
   readonly #sweep: NodeJS.Timeout;
 
-  constructor(limits: GateLimits, events: GateEvents, isBlocked: () => boolean) {
+  /**
+   * @param holds whether the spool lets no publish that wants an acknowledgement come in on a connection that waits for
+   *   the answers to `inflight` of them
+   */
+  constructor(limits: GateLimits, events: GateEvents, holds: (inflight: number) => boolean) {
     this.limits = limits;
     this.events = events;
-    this.#isBlocked = isBlocked;
+    this.#holds = holds;
     this.sweepMs = Math.max(20, Math.min(500, limits.connectMs / 4));
     this.#sweep = setInterval(() => {
       this.clock = performance.now();
@@ -71,9 +75,9 @@ export class GateHouse {
     this.#sweep.unref();
   }
 
-  /** The spool takes no publish that wants an acknowledgement. */
-  get isBlocked(): boolean {
-    return this.#isBlocked();
+  /** The spool takes no publish that wants an acknowledgement from a connection with so many that wait for one. */
+  holds(inflight: number): boolean {
+    return this.#holds(inflight);
   }
   /** Connections held back by the spool. */
   get waiting(): number {
@@ -97,7 +101,7 @@ export class GateHouse {
   /** The spool takes records again. Who waited longest goes first. */
   release(): void {
     for (const gate of this.#waiting) {
-      if (this.#isBlocked()) return;
+      if (this.#holds(0)) return;
       this.#waiting.delete(gate);
       gate.pump();
     }

@@ -69,8 +69,8 @@ const stopped = (): Error =>
   new WeirError('WEIR_SPOOL_FULL', 'transient', 'the edge stops with a full spool');
 const isCritical = (parts: readonly Part[]): boolean => parts.every((part) => part.critical);
 const bytesOf = (parts: readonly Part[]): number => parts.reduce((sum, part) => sum + part.bytes, 0);
-/** What may wait for room while critical readings still pass (spool policy `prioritize`). */
-const PASSING_BYTES = 8 << 20;
+/** What may wait for room while critical readings still pass (spool policy `prioritize`): one publish of each connection. */
+const PASSING_BYTES = 32 << 20;
 const EVENT_BYTES = 256;
 /** Objects and closures of one part, and its headers when it is a dead letter. */
 const PART_BYTES = 512;
@@ -78,7 +78,8 @@ const PART_BYTES = 512;
 /**
  * The one way into the spool. What the spool does not take now waits here in order; the gates stop forwarding as
  * soon as anything waits, so that this holds no more than what one turn of the event loop had already let through.
- * With the policy `prioritize` the gates go on until `PASSING_BYTES` wait, and critical readings pass what waits.
+ * With the policy `prioritize` one publish of a connection at a time comes in, since only then it is known whether it is
+ * critical; such readings pass what waits.
  */
 export class Intake {
   /** `<edge id>/<spool id>` */
@@ -115,6 +116,10 @@ export class Intake {
   }
   get #isFull(): boolean {
     return this.parked > 0 || this.#spool.state === 'blocked';
+  }
+  /** Whether a connection whose publishes wait for so many answers is to be held. */
+  holds(inflight: number): boolean {
+    return this.isBlocked || (this.#prioritizes && inflight > 0 && this.#isFull);
   }
   #passes(parts: readonly Part[]): boolean {
     return this.#prioritizes && isCritical(parts);

@@ -9,8 +9,10 @@ const spool = z
     segmentSize: size().prefault('64MiB').describe('Size at which a new segment file begins'),
     whenFull: z
       .enum(['block', 'drop-oldest', 'drop-newest', 'prioritize'])
-      .default('block')
-      .describe('What happens at maxSize; block stops acknowledging'),
+      .default('prioritize')
+      .describe(
+        'What happens at maxSize; prioritize and block stop acknowledging, prioritize keeps a tenth for critical readings',
+      ),
     memory: size().prefault('16MiB').describe('Bytes kept in memory for a forwarder that is caught up'),
   })
   .prefault({});
