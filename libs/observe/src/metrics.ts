@@ -9,6 +9,12 @@ import {
 } from 'prom-client';
 import { Tally } from './tally.ts';
 
+/** Each answer makes a list of all sockets; with 10,000 of them it would show in the edge's profile. */
+const PER_HANDLE = ['active_handles', 'active_requests', 'active_resources'].flatMap((name) => [
+  `nodejs_${name}`,
+  `nodejs_${name}_total`,
+]);
+
 /** OpenTelemetry's default boundaries for durations, in seconds, extended to one minute. */
 export const SECONDS_BUCKETS = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60,
@@ -25,6 +31,7 @@ export class Metrics {
   constructor(app: string) {
     this.registry.setDefaultLabels({ app });
     collectDefaultMetrics({ register: this.registry });
+    for (const name of PER_HANDLE) this.registry.removeSingleMetric(name);
     this.counter(
       'weir_loop_busy_seconds_total',
       'Time in which the event loop had something to do',
