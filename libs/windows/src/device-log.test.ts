@@ -10,6 +10,9 @@ import { Harness, logs, OPTIONS, T0 } from './testing.ts';
 class DeviceHarness extends Harness {
   readonly stored = new Map<string, DeviceFigures>();
   devices = new DeviceLog(OPTIONS.outOfOrdernessMs);
+  /** Devices are written after every so many records that are read again, each time a second later; 0: never. */
+  everyReplayed = 0;
+  private clock = 0;
   private watched: PartitionState | null = null;
 
   override apply(offset: number, now = 0): void {
@@ -28,11 +31,19 @@ class DeviceHarness extends Harness {
       this.state.observe(this.devices);
     }
     super.apply(offset, now);
+    if (offset >= this.position.nextOffset || this.everyReplayed === 0 || offset % this.everyReplayed > 0)
+      return;
+    this.clock += 1_000;
+    this.write(now);
   }
   override commit(now = 0): void {
     super.commit(now);
+    this.write(now);
+  }
+  private write(now: number): void {
     const { nextOffset, replayOffset } = this.position;
-    for (const row of this.devices.collect(now, nextOffset, replayOffset))
+    this.clock = Math.max(this.clock, now);
+    for (const row of this.devices.collect(this.clock, nextOffset, replayOffset))
       this.stored.set(`${row.site}/${row.device}`, row);
   }
 }
@@ -47,12 +58,14 @@ test('wherever the log is cut by commits and crashes, every device has the figur
         minLength: 1,
         maxLength: 30,
       }),
-      (lines, plan) => {
+      fc.nat(3),
+      (lines, plan, everyReplayed) => {
         const records = lines.map((line) => [line]);
         const whole = new DeviceHarness(records);
         for (let offset = 0; offset < records.length; offset++) whole.apply(offset);
 
         const split = new DeviceHarness(records);
+        split.everyReplayed = everyReplayed;
         let turn = 0;
         let now = 0;
         let crashes = 0;
@@ -69,7 +82,7 @@ test('wherever the log is cut by commits and crashes, every device has the figur
         }
         assert.deepEqual(split.devices.all().map(comparable), whole.devices.all().map(comparable));
         split.commit(now);
-        split.commit(now + 60_000);
+        split.commit(now + 3_600_000);
         assert.deepEqual(
           [...split.stored.values()].map(comparable).sort((a, b) => a.device.localeCompare(b.device)),
           whole.devices
@@ -181,4 +194,24 @@ test('transport repetitions do not count, also when a restart reads them again a
     reordered: 0,
     restarts: 0,
   });
+});
+
+test('a row that is written while the log is read again stands for what was read by then', () => {
+  const records = Array.from({ length: 8 }, (_, k) => [lineOf('a', k, k)]);
+  const harness = new DeviceHarness(records);
+  harness.apply(0);
+  harness.commit();
+  for (let offset = 1; offset < 7; offset++) harness.apply(offset);
+  harness.commit();
+  assert.equal(harness.stored.get('here/a')?.foldedOffset, 0n, 'its turn has not come');
+  harness.everyReplayed = 1;
+  for (let times = 0; times < 2; times++) {
+    harness.restart();
+    assert.equal(harness.devices.all()[0]?.sequence.last, 6);
+  }
+  harness.apply(7);
+  assert.deepEqual(
+    harness.devices.all().map(({ sequence }) => [sequence.last, sequence.missing]),
+    [[7, 0]],
+  );
 });

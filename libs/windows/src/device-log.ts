@@ -107,6 +107,8 @@ export class DeviceLog implements LineObserver {
   private oldest = Number.POSITIVE_INFINITY;
   private hurry = false;
   private nextLook = NEVER;
+  /** Offset of the newest line; while the log is read again, lines that are counted lie behind it. */
+  private readUpTo = -1;
   private nextDue = Number.POSITIVE_INFINITY;
 
   constructor(outOfOrdernessMs: number) {
@@ -150,6 +152,7 @@ export class DeviceLog implements LineObserver {
     const row = i * WIDTH;
     const { at, edge, n } = head;
     const place = Number(offset);
+    this.readUpTo = place;
     if (replayed && (place <= (table[row + FOLDED] as number) || n <= this.newestFrom(i, edge))) return;
     this.cameFrom(i, edge, n);
     if (at < (table[row + FIRST_SEEN] as number)) table[row + FIRST_SEEN] = at;
@@ -178,7 +181,8 @@ export class DeviceLog implements LineObserver {
       table[row + PENDING] = place;
       this.queue[this.waiting++] = i;
       if (place < this.oldest) this.oldest = place;
-      if (this.nextLook < this.nextDue) this.nextDue = this.nextLook;
+      // What is read again waits for what is new.
+      if (!replayed && this.nextLook < this.nextDue) this.nextDue = this.nextLook;
     }
   }
 
@@ -256,7 +260,7 @@ export class DeviceLog implements LineObserver {
   *collect(now: number, nextOffset: bigint, replayOffset: bigint): Generator<DeviceFigures> {
     const replay = Number(replayOffset);
     if (now < this.nextLook && !this.hurry && replay <= this.oldest) return;
-    const last = nextOffset - 1n;
+    const last = Math.min(Number(nextOffset) - 1, this.readUpTo);
     const { table, queue, waiting } = this;
     this.waiting = 0;
     this.oldest = Number.POSITIVE_INFINITY;
@@ -280,7 +284,7 @@ export class DeviceLog implements LineObserver {
       table[row + WRITTEN_AT] = isFirst ? now - WRITE_MS * ((i * GOLDEN) % 1) : now;
       table[row + URGENT] = 0;
       table[row + PENDING] = Number.NaN;
-      table[row + FOLDED] = Number(last);
+      table[row + FOLDED] = last;
       yield this.figures(i);
     }
     this.nextLook = rest < 0 ? now : now + LOOK_MS;
